@@ -1,0 +1,6 @@
+"""Entry for `python -m appliance` and for the executable."""
+
+from appliance.cli import main
+
+if __name__ == "__main__":
+    main()

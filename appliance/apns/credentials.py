@@ -1,0 +1,55 @@
+"""The TLS side of APNs: our push certificate, and whom we trust to be APNs."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from pathlib import Path
+
+from appliance.errors import ConfigError, InvalidRequest
+
+
+def push_ssl_context(
+    certificate_pem: bytes, key_pem: bytes, ca_file: str | None, run_dir: str
+) -> ssl.SSLContext:
+    """Return a context that presents the push certificate and verifies the push server.
+
+    Python reads a certificate chain only from a file, so the pair is in `run_dir` for a
+    moment, readable by us alone. Whether the certificate is unexpired and carries a topic
+    is not checked here.
+
+    Args:
+        certificate_pem: the push certificate, its chain after it if there is one.
+        key_pem: its private key, not encrypted.
+        ca_file: PEM of the only CAs to trust, for a push server of your own;
+            None trusts the system's.
+        run_dir: an existing directory that only we can read.
+
+    Raises:
+        ConfigError: `ca_file` cannot be read.
+        InvalidRequest: certificate and key are unreadable or do not belong together.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # includes SSLError
+        raise ConfigError(f"push.ca_file {ca_file} cannot be used: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # aioapns 4.0 offers no ALPN (connection.py:491): a strict HTTP/2 server hangs up.
+    context.set_alpn_protocols(["h2"])
+    descriptor, name = tempfile.mkstemp(dir=run_dir, prefix="push-", suffix=".pem")  # mode 0600
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(certificate_pem.rstrip() + b"\n" + key_pem)
+        # Without a password function OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(path, password=lambda: "")
+    except ssl.SSLError as error:
+        raise InvalidRequest(
+            "the push certificate and its private key cannot be used",
+            code="push_certificate.unusable",
+            why=error.reason or str(error),
+        ) from error
+    finally:
+        path.unlink()
+    return context

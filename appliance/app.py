@@ -1,0 +1,237 @@
+"""The composition root: builds all parts, joins them, and owns the life of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from appliance import logs
+from appliance.config import Config, split_address
+from appliance.errors import ConfigError
+from appliance.services import Services
+from appliance.services.ca import CertificateAuthority
+from appliance.services.checkin import CheckinService
+from appliance.services.commands import CommandService
+from appliance.services.data_directory import DataDirectory, Keys
+from appliance.services.devices import DeviceService
+from appliance.services.enrolling import EnrollingService
+from appliance.services.housekeeping import Housekeeping
+from appliance.services.push import PushService
+from appliance.services.push_certificates import PushCertificates
+from appliance.services.status import StatusService
+from appliance.services.tls import Tls, host_names
+from appliance.services.tokens import TokenService
+from appliance.services.vault import Vault
+from appliance.store.database import Database
+from appliance.tasks.jobs import jobs
+from appliance.tasks.supervisor import run_jobs
+from appliance.web import site
+
+logger = logging.getLogger(__name__)
+
+_SHUTDOWN_SECONDS = 2.0
+_KEEPALIVE_SECONDS = 60.0
+# `Mdm-Signature` with its chain passes 8 KB; a GET PKIOperation carries a message in its line.
+_LONGEST_HEADER = 65_536
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What runs between `open_appliance` and its end."""
+
+    config: Config
+    directory: DataDirectory
+    services: Services
+    tls: Tls
+    keys: Keys
+
+
+async def initialise(config: Config) -> None:
+    """Make keys and database in a new data directory.
+
+    Raises:
+        Conflict: the directory is in use already.
+    """
+    directory = DataDirectory(config.data)
+    await asyncio.to_thread(
+        directory.create,
+        host_names=host_names(config.server.host),
+        organization=config.server.organization,
+    )
+    os.umask(0o077)
+    database = await Database.open(directory.database)
+    await database.close()
+
+
+@asynccontextmanager
+async def open_appliance(config: Config) -> AsyncIterator[Parts]:
+    """Open the data directory for this process alone, and build all services on it.
+
+    Raises:
+        NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
+    """
+    os.umask(0o077)
+    directory = DataDirectory(config.data)
+    directory.check()
+    lock = directory.lock()
+    try:
+        keys = directory.read_keys()
+        tls = Tls(directory, config.server)
+        database = await Database.open(directory.database, backups=directory.backups)
+        try:
+            services = _build(config, directory, keys, tls, database)
+            yield Parts(config=config, directory=directory, services=services, tls=tls, keys=keys)
+            await services.push.close()
+            services.ca.close()
+        finally:
+            await database.close()
+    finally:
+        os.close(lock)
+
+
+@asynccontextmanager
+async def local_api(config: Config) -> AsyncIterator[Parts]:
+    """Serve the API on `run/api.sock` alone, for a command that finds no running server."""
+    async with open_appliance(config) as parts:
+        runner = await _start(parts, admin=True)
+        try:
+            await _listen_locally(runner, parts.directory)
+            yield parts
+        finally:
+            await runner.cleanup()
+            parts.directory.socket.unlink(missing_ok=True)
+
+
+async def serve(config: Config) -> None:
+    """Run the server until SIGTERM or SIGINT, then finish within 5 seconds."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_appliance(config) as parts:
+        runners = await _start_listening(parts)
+        logger.info("ready", extra={logs.URL: config.server.base_url})
+        try:
+            await _run_until(stop, parts)
+        finally:
+            parts.directory.socket.unlink(missing_ok=True)
+            async with asyncio.TaskGroup() as group:
+                for runner in runners:
+                    group.create_task(runner.cleanup())
+    logger.info("stopped")
+
+
+async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
+    async with asyncio.TaskGroup() as group:
+        work = jobs(parts.services, parts.tls)
+        running = group.create_task(run_jobs(work, parts.services.status.job_errors))
+        await stop.wait()
+        logger.info("stopping")
+        running.cancel()
+
+
+async def _start_listening(parts: Parts) -> list[web.AppRunner]:
+    server = parts.config.server
+    separate = bool(server.admin_listen)
+    runners = [await _start(parts, admin=not separate)]
+    await _listen(runners[0], server.listen, parts.tls)
+    local = runners[0]
+    if separate:
+        local = await _start(parts, admin=True, devices=False)
+        runners.append(local)
+        await _listen(local, server.admin_listen, parts.tls)
+    await _listen_locally(local, parts.directory)
+    return runners
+
+
+async def _start(parts: Parts, *, admin: bool, devices: bool = True) -> web.AppRunner:
+    application = site.application(
+        parts.config,
+        parts.services,
+        root=parts.keys.root_certificate,
+        admin=admin,
+        devices=devices,
+    )
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        keepalive_timeout=_KEEPALIVE_SECONDS,
+        max_line_size=_LONGEST_HEADER,
+        max_field_size=_LONGEST_HEADER,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    return runner
+
+
+async def _listen(runner: web.AppRunner, addresses: tuple[str, ...], tls: Tls) -> None:
+    for address in addresses:
+        host, port = split_address(address)
+        site_ = web.TCPSite(
+            runner,
+            host,
+            port,
+            ssl_context=tls.context,
+            backlog=_BACKLOG,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        try:
+            await site_.start()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {address}: {os.strerror(error.errno or 0)}",
+                why="another program uses the port, or it needs more rights",
+                fix="stop that program, or choose another port with --listen",
+            ) from error
+
+
+async def _listen_locally(runner: web.AppRunner, directory: DataDirectory) -> None:
+    """Listen on the socket that only the owner of the data directory can open."""
+    directory.socket.unlink(missing_ok=True)  # the lock is ours, so it is a dead server's
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A Unix address holds about 100 bytes, a path may be longer: bind it from its folder.
+    folder = os.open(directory.run, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/api.sock" if _has_proc() else str(directory.socket))
+    finally:
+        os.close(folder)
+    directory.socket.chmod(0o600)
+    await web.SockSite(runner, listener).start()
+
+
+def _has_proc() -> bool:
+    return os.path.isdir("/proc/self/fd")  # noqa: PTH112 - one stat at the start
+
+
+def _build(
+    config: Config, directory: DataDirectory, keys: Keys, tls: Tls, database: Database
+) -> Services:
+    vault = Vault(keys.vault_key)
+    push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
+    push = PushService(database, push_certificates, config.push, directory.run)
+    ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
+    commands = CommandService(database, vault, push.wake, config.server.base_url)
+    return Services(
+        ca=ca,
+        checkins=CheckinService(database, vault, push_certificates, keys.ca_certificate),
+        commands=commands,
+        devices=DeviceService(database),
+        enrolling=EnrollingService(
+            database, config, keys, push_certificates, commands, lambda: tls.pair
+        ),
+        housekeeping=Housekeeping(database),
+        push=push,
+        status=StatusService(database, config.server, push, ca, lambda: tls.not_after),
+        tokens=TokenService(database),
+    )

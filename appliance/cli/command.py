@@ -1,0 +1,182 @@
+"""`appliance command`: send commands to devices, and read their answers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance.cli.client import Client, call, run, segment
+from appliance.cli.durations import until
+from appliance.cli.exits import FAILED, PARTLY_FAILED, TIMED_OUT
+from appliance.cli.output import moment, note, print_facts, print_json, print_table
+from appliance.cli.parameters import parse_parameters
+from appliance.cli.settings import Group, Settings
+from appliance.mdm.catalogue import catalogue
+
+_PATH = "/api/v1/commands"
+_LONGEST_POLL_SECONDS = 30
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """Commands to devices."""
+
+
+@command.command()
+@click.argument("query", required=False)
+@click.pass_obj
+def types(settings: Settings, query: str | None) -> None:
+    """List the request types; `!` marks those that need --confirm."""
+    answer = call(settings, "GET", "/api/v1/command-types")
+    wanted = [
+        item for item in answer["items"] if (query or "").lower() in item["request_type"].lower()
+    ]
+    if settings.json:
+        print_json({**answer, "items": wanted})
+        return
+    rows = [
+        (
+            item["request_type"] + ("!" if item["dangerous"] else ""),
+            sorted(item["platforms"]),
+            [key + ("*" if key in item["required"] else "") for key in item["keys"]],
+        )
+        for item in wanted
+    ]
+    print_table(("REQUEST TYPE", "PLATFORMS", "KEYS (* required)"), rows, empty="none of that name")
+
+
+@command.command()
+@click.argument("words", nargs=-1, required=True, metavar="ID... REQUEST_TYPE")
+@click.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="One key; repeatable.")
+@click.option(
+    "--plist", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="A whole command as XML plist, in place of REQUEST_TYPE.",
+)  # fmt: skip
+@click.option("--no-push", is_flag=True, help="Do not wake the device.")
+@click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait for the answer.")
+@click.option("--confirm", metavar="SERIAL", help="The serial number, for a dangerous command.")
+@click.option("--expires", metavar="WHEN", help='"7d", "12h", or a time such as 2027-01-31T12:00Z.')
+@click.pass_obj
+def send(settings: Settings, /, words: tuple[str, ...], **options: Any) -> int:
+    """Queue a command for each ID (or serial number), for all or none.
+
+    VALUE is read as JSON when it parses, else as text; KEY.SUB=VALUE nests; a repeated KEY makes
+    a list.
+    """
+    body = _order(words, **options)
+    return run(settings, lambda client: _send(settings, client, body, options["wait"]))
+
+
+@command.command()
+@click.argument("uuid", metavar="UUID")
+@click.pass_obj
+def show(settings: Settings, uuid: str) -> None:
+    """Show one command with the device's answer."""
+    _print_command(settings, call(settings, "GET", f"{_PATH}/{segment(uuid)}"))
+
+
+@command.command()
+@click.argument("uuid", metavar="UUID")
+@click.pass_obj
+def cancel(settings: Settings, uuid: str) -> None:
+    """Cancel a command that no device has received."""
+    answer = call(settings, "DELETE", f"{_PATH}/{segment(uuid)}")
+    if settings.json:
+        print_json(answer)
+    else:
+        note(f"{uuid} is {answer['status']}")
+
+
+def _order(
+    words: tuple[str, ...],
+    *,
+    parameters: tuple[str, ...],
+    plist: Path | None,
+    no_push: bool,
+    wait: float | None,
+    confirm: str | None,
+    expires: str | None,
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"push": not no_push, "expires_at": until(expires)}
+    if plist is not None:
+        if parameters:
+            raise click.UsageError("-p does not go with --plist, which is the whole command")
+        named = words[-1] in catalogue() and len(words) > 1
+        body["targets"] = list(words[:-1] if named else words)
+        body["plist"] = base64.b64encode(plist.read_bytes()).decode()
+    else:
+        if len(words) < 2:
+            raise click.UsageError("name at least one ID and a REQUEST_TYPE")
+        body["targets"], body["request_type"] = list(words[:-1]), words[-1]
+        body["parameters"] = parse_parameters(parameters, words[-1])
+    if confirm is not None:
+        body["confirm"] = {"serial_number": confirm}
+    return body
+
+
+async def _send(settings: Settings, client: Client, body: Any, wait: float | None) -> int:
+    answer = await client.call("POST", _PATH, body=body)
+    for queued in answer["commands"]:
+        for warning in queued.get("warnings", ()):
+            note(f"warning: {queued['target']}: {warning}")
+    if wait is None:
+        _print_queued(settings, answer)
+        return 0
+    deadline = time.monotonic() + wait
+    finished = [await _finished(client, queued, deadline) for queued in answer["commands"]]
+    if settings.json:
+        print_json({"commands": finished})
+    else:
+        for item in finished:
+            _print_command(settings, item)
+    return _outcome(finished)
+
+
+async def _finished(client: Client, queued: Any, deadline: float) -> Any:
+    """Return the command of this target once it is finished, or as it is at the deadline."""
+    while True:
+        left = max(0.0, min(deadline - time.monotonic(), _LONGEST_POLL_SECONDS))
+        path = f"{_PATH}/{segment(queued['id'])}"
+        answer = await client.call("GET", path, query={"wait": round(left, 3)})
+        mine = next(
+            item for item in answer.get("channels", [answer]) if item["target"] == queued["target"]
+        )
+        if mine["finished_at"] is not None or time.monotonic() >= deadline:
+            return mine
+        await asyncio.sleep(0.05)
+
+
+def _outcome(finished: list[Any]) -> int:
+    good = sum(item["status"] == "acknowledged" for item in finished)
+    if good == len(finished):
+        return 0
+    if any(item["finished_at"] is None for item in finished):
+        return TIMED_OUT
+    return PARTLY_FAILED if good else FAILED
+
+
+def _print_queued(settings: Settings, answer: Any) -> None:
+    if settings.json:
+        print_json(answer)
+        return
+    for queued in answer["commands"]:
+        click.echo(queued["id"])
+
+
+def _print_command(settings: Settings, answer: Any) -> None:
+    if settings.json:
+        print_json(answer)
+        return
+    times = {key: moment(value) for key, value in answer.items() if key.endswith("_at")}
+    hidden = ("result", "error_chain", "channels")
+    print_facts({**{k: v for k, v in answer.items() if k not in hidden}, **times})
+    for error in answer["error_chain"]:
+        note(f"device says: {error}")
+    if answer["result"]:
+        click.echo()
+        print_json(answer["result"])

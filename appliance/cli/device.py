@@ -1,0 +1,137 @@
+"""`appliance device`: the devices, and what may be done to their enrollment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from appliance.cli.client import call, run, segment
+from appliance.cli.output import moment, note, print_facts, print_json, print_table
+from appliance.cli.settings import Group, Settings
+
+_PATH = "/api/v1/devices"
+
+
+@click.group(cls=Group)
+def device() -> None:
+    """The devices."""
+
+
+@device.command("list")
+@click.argument("query", required=False)
+@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@click.pass_obj
+def listing(settings: Settings, query: str | None, limit: int | None) -> None:
+    """List devices; QUERY is looked for in id, serial number, name, model and OS version."""
+    answer = run(settings, lambda client: client.pages(_PATH, query={"q": query}, limit=limit))
+    if settings.json:
+        print_json(answer)
+        return
+    keys = ("id", "serial_number", "name", "model", "os_version", "state")
+    rows = [
+        (*(item[key] for key in keys), moment(item["last_seen"]), item["queue_depth"])
+        for item in answer["items"]
+    ]
+    columns = ("ID", "SERIAL", "NAME", "MODEL", "OS", "STATE", "LAST SEEN", "QUEUED")
+    print_table(columns, rows, empty="no devices; `appliance enroll link` lets one enroll")
+
+
+@device.command()
+@click.argument("name", metavar="ID|SERIAL")
+@click.pass_obj
+def show(settings: Settings, name: str) -> None:
+    """Show one device with its last answers."""
+    _print_device(settings, call(settings, "GET", f"{_PATH}/{segment(name)}"))
+
+
+@device.command()
+@click.argument("name", metavar="ID|SERIAL")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.pass_obj
+def history(settings: Settings, name: str, limit: int) -> None:
+    """List a device's commands, newest first."""
+    path = f"{_PATH}/{segment(name)}/commands"
+    answer = run(settings, lambda client: client.pages(path, query={}, limit=limit))
+    if settings.json:
+        print_json(answer)
+        return
+    rows = [
+        (
+            item["id"],
+            item["request_type"],
+            item["status"],
+            moment(item["queued_at"]),
+            moment(item["finished_at"]),
+        )
+        for item in answer["items"]
+    ]
+    print_table(("ID", "REQUEST TYPE", "STATUS", "QUEUED", "FINISHED"), rows, empty="no commands")
+
+
+@device.command()
+@click.argument("name", metavar="ID|SERIAL")
+@click.pass_obj
+def block(settings: Settings, name: str) -> None:
+    """Block a device: when it next connects, it removes its management."""
+    _act(settings, name, "block", "is blocked; when it next connects, it removes its management")
+
+
+@device.command()
+@click.argument("name", metavar="ID|SERIAL")
+@click.pass_obj
+def unblock(settings: Settings, name: str) -> None:
+    """Lift the block."""
+    _act(settings, name, "unblock", "is no longer blocked")
+
+
+@device.command()
+@click.argument("name", metavar="ID|SERIAL")
+@click.pass_obj
+def forget(settings: Settings, name: str) -> None:
+    """End an enrollment on the server's side; the device may enroll again."""
+    _act(settings, name, "forget", "is forgotten; it may enroll again by any valid link")
+
+
+@device.command("allow-reenrollment")
+@click.argument("name", metavar="ID|SERIAL")
+@click.option("--minutes", type=click.IntRange(1, 10_080), default=60, show_default=True)
+@click.pass_obj
+def allow_reenrollment(settings: Settings, name: str, minutes: int) -> None:
+    """Let a known device enroll again with a new identity."""
+    text = f"may enroll again with a new identity for {minutes} minutes"
+    _act(settings, name, "allow-reenrollment", text, body={"minutes": minutes})
+
+
+@device.command("renew-identity")
+@click.argument("name", metavar="ID|SERIAL")
+@click.pass_obj
+def renew_identity(settings: Settings, name: str) -> None:
+    """Send a device what it needs to renew its identity certificate."""
+    answer = call(settings, "POST", f"{_PATH}/{segment(name)}/renew-identity")
+    if settings.json:
+        print_json(answer)
+    else:
+        click.echo(answer["commands"][0]["id"])
+
+
+def _act(settings: Settings, name: str, verb: str, text: str, *, body: Any = None) -> None:
+    answer = call(settings, "POST", f"{_PATH}/{segment(name)}/{verb}", body=body)
+    if settings.json:
+        print_json(answer)
+    else:
+        note(f"{answer['id']} {text}")
+
+
+def _print_device(settings: Settings, answer: dict[str, Any]) -> None:
+    if settings.json:
+        print_json(answer)
+        return
+    times = ("last_seen", "enrolled_at", "push_sent_at", "certificate_not_after")
+    parts = ("facts", "information", "information_at", "security", "security_at")
+    shown = {key: value for key, value in answer.items() if key not in parts}
+    print_facts({**shown, **{key: moment(answer[key]) for key in times}})
+    for part in ("information", "security"):
+        if answer[part]:
+            click.echo(f"\n{part} ({moment(answer[part + '_at'])})")
+            print_facts(answer[part])

@@ -1,0 +1,94 @@
+"""The only place that turns an error into an exit status of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from appliance.errors import (
+    ApplianceError,
+    ConfigError,
+    ConfirmationRequired,
+    Conflict,
+    DataDirectoryUnusable,
+    InvalidRequest,
+    NotAuthenticated,
+    NotAuthorized,
+    NotFound,
+    NotInitialised,
+    ScopeMissing,
+)
+
+FAILED = 1
+USAGE = 2
+NOT_INITIALISED = 3
+UNREACHABLE = 4
+NOT_AUTHORISED = 5
+NOT_FOUND = 6
+CONFLICT = 7
+PARTLY_FAILED = 8
+TIMED_OUT = 10
+CONFIRMATION_MISSING = 11
+INTERRUPTED = 130
+
+
+class ServerUnreachable(ApplianceError):
+    """Nobody answers on the socket of the data directory."""
+
+    code = "server.unreachable"
+
+
+class TimedOut(ApplianceError):
+    """The server or a device did not answer in time."""
+
+    code = "timed_out"
+
+
+class Refused(ApplianceError):
+    """The server's problem document, as an error here."""
+
+    def __init__(self, problem: str, *, code: str, status: int, why: str, fix: str) -> None:
+        super().__init__(problem, why=why, fix=fix)
+        self.code = code
+        self.status = status
+
+
+_BY_ERROR: Mapping[type[ApplianceError], int] = {
+    ApplianceError: FAILED,
+    InvalidRequest: USAGE,
+    ConfigError: USAGE,
+    NotInitialised: NOT_INITIALISED,
+    ServerUnreachable: UNREACHABLE,
+    NotAuthenticated: NOT_AUTHORISED,
+    NotAuthorized: NOT_AUTHORISED,
+    ScopeMissing: NOT_AUTHORISED,
+    NotFound: NOT_FOUND,
+    Conflict: CONFLICT,
+    DataDirectoryUnusable: CONFLICT,
+    TimedOut: TIMED_OUT,
+    ConfirmationRequired: CONFIRMATION_MISSING,
+}
+
+_BY_STATUS = {
+    400: USAGE,
+    401: NOT_AUTHORISED,
+    403: NOT_AUTHORISED,
+    404: NOT_FOUND,
+    409: CONFLICT,
+    422: USAGE,
+}
+
+# Right in form, and yet not possible: a precondition, not a usage error.
+_BY_CODE = {
+    ConfirmationRequired.code: CONFIRMATION_MISSING,
+    "command.not_supported": CONFLICT,
+    "command.unlock_token_missing": CONFLICT,
+}
+
+
+def exit_status(error: ApplianceError) -> int:
+    """Return the exit status for `error`."""
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
+    if isinstance(error, Refused):
+        return _BY_STATUS.get(error.status, FAILED)
+    return next(_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR)

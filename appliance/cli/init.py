@@ -1,0 +1,65 @@
+"""`appliance init`: a new data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from appliance.cli.output import note, print_json
+from appliance.cli.settings import Command, Settings
+from appliance.config import Config, ServerConfig
+from appliance.services.data_directory import DataDirectory
+
+_NEXT = """\
+{data} is ready. Next:
+  1. start the server        appliance serve --data {data}
+  2. get a push certificate from identity.apple.com and import it
+                             appliance push-cert import push.pem push.key --data {data}
+  3. let a device enroll     appliance enroll link --data {data}
+The URL {url} is part of every enrollment: devices never accept another one."""
+
+_CONFIGURATION = """\
+# What is not here has its default; every key is described in config/appliance.toml.
+[server]
+url = {url}
+organization = {organization}
+"""
+
+
+@click.command(cls=Command)
+@click.option("--url", required=True, metavar="https://HOST[:PORT]", help="How devices reach it.")
+@click.option("--organization", metavar="NAME", help="Shown to people who enroll.")
+@click.pass_obj
+def init(settings: Settings, url: str, organization: str | None) -> None:
+    """Create keys, certificate authority and database in a new data directory."""
+    from appliance.app import initialise
+
+    config = _configured(settings.directory, url, organization)
+    asyncio.run(initialise(config))
+    _write(config)
+    if settings.json:
+        print_json({"data": str(config.data), "url": config.server.url})
+    else:
+        note(_NEXT.format(data=config.data, url=config.server.url))
+
+
+def _configured(data: Path, url: str, organization: str | None) -> Config:
+    server = ServerConfig(url=url.rstrip("/"))
+    if organization is not None:
+        if not organization.isprintable() or not organization.strip():
+            raise click.BadParameter("must be one line of text", param_hint="--organization")
+        server = replace(server, organization=organization.strip())
+    return Config(data=data, server=server)
+
+
+def _write(config: Config) -> None:
+    # A JSON text without control characters is a TOML text, too.
+    content = _CONFIGURATION.format(
+        url=json.dumps(config.server.url, ensure_ascii=False),
+        organization=json.dumps(config.server.organization, ensure_ascii=False),
+    )
+    DataDirectory(config.data).write_secret(config.data / "appliance.toml", content.encode())

@@ -1,0 +1,80 @@
+"""What people and programs read: results on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from appliance.errors import ApplianceError
+
+_LONGEST_CELL = 60
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "") -> None:
+    """Print aligned columns under their headings; `empty` goes to stderr if there is no row."""
+    lines = [[cell(value)[:_LONGEST_CELL] for value in row] for row in rows]
+    if not lines:
+        note(empty or "nothing to show")
+        return
+    lines.insert(0, list(columns))
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print one `name  value` line each; what is not known is left out."""
+    known = {name: cell(value) for name, value in facts.items() if value not in (None, "", [])}
+    width = max(map(len, known), default=0)
+    for name, text in known.items():
+        click.echo(f"{name.ljust(width)}  {text}")
+
+
+def note(text: str) -> None:
+    """Print a message that is not the result."""
+    click.echo(text, err=True)
+
+
+def print_error(error: ApplianceError) -> None:
+    """Print what went wrong, why, and how to fix it."""
+    note(f"error[{error.code}]: {printable(error.problem)}")
+    if error.why:
+        note(f"why: {printable(error.why)}")
+    if error.fix:
+        note(f"fix: {printable(error.fix)}")
+
+
+def cell(value: Any) -> str:
+    """Return `value` as people read it on one line."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(cell(item) for item in value) or "-"
+        case dict():
+            return printable(json.dumps(value, ensure_ascii=False))
+        case _:
+            return printable(str(value))
+
+
+def moment(value: str | None) -> str | None:
+    """Shorten RFC 3339 in UTC to the second: `2026-01-31 12:00:00Z`."""
+    return None if value is None else f"{value[:10]} {value[11:19]}Z"
+
+
+def printable(text: str) -> str:
+    """Escape what could steer the terminal: names come from devices."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

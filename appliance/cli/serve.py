@@ -1,0 +1,37 @@
+"""`appliance serve`: the server, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from appliance import logs
+from appliance.cli.settings import Command, Settings
+
+
+@click.command(cls=Command)
+@click.option("--listen", multiple=True, metavar="ADDR:PORT", help="Instead of server.listen.")
+@click.pass_obj
+def serve(settings: Settings, listen: tuple[str, ...]) -> None:
+    """Run the server until SIGTERM or Ctrl-C."""
+    from appliance import app
+
+    config = settings.config()
+    if listen:
+        config = replace(config, server=replace(config.server, listen=listen))
+    logs.configure(config.log.format, config.log.level)
+    _run(app.serve(config))
+
+
+def _run(server: Coroutine[Any, Any, None]) -> None:
+    """Prefer uvloop: an idle TLS connection costs it a tenth of the memory."""
+    try:
+        import uvloop
+    except ImportError:  # it has no build for every platform
+        asyncio.run(server)
+    else:
+        uvloop.run(server)

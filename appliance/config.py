@@ -1,0 +1,302 @@
+"""Configuration: TOML and environment into frozen dataclasses, checked where they are defined.
+
+Precedence: environment (`APPLIANCE_<SECTION>__<KEY>`, `…_FILE` for a file that holds the
+value) over `appliance.toml` over the defaults below.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+from appliance.errors import ConfigError
+
+_PREFIX = "APPLIANCE_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """`[server]`: where the server listens and what it is called."""
+
+    url: str = "https://localhost:8443"  # permanent: devices never accept another one
+    listen: tuple[str, ...] = ("0.0.0.0:8443",)
+    admin_listen: tuple[str, ...] = ()
+    admin_allow: tuple[str, ...] = (
+        "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+        "169.254.0.0/16", "fc00::/7", "fe80::/10",
+    )  # fmt: skip
+    organization: str = "My Organization"
+    client_certificates: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_header: str = "Client-Cert"
+    tls_certificate: str = ""  # PEM files of your own; empty: the built-in authority
+    tls_key: str = ""
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/"):
+            raise ConfigError("server.url must look like https://host or https://host:port")
+        for address in (*self.listen, *self.admin_listen):
+            split_address(address)
+        for key in ("admin_allow", "trusted_proxies"):
+            for network in getattr(self, key):
+                _check_network(f"server.{key}", network)
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigError("server.tls_certificate and server.tls_key belong together")
+
+    @property
+    def base_url(self) -> str:
+        """The URL without a trailing slash."""
+        return self.url.rstrip("/")
+
+    @property
+    def host(self) -> str:
+        """The host name of `url`."""
+        return urlsplit(self.url).hostname or "localhost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushConfig:
+    """`[push]`: Apple's push service, or one of your own."""
+
+    host: str = "api.push.apple.com"
+    port: int = 443
+    ca_file: str = ""  # trust anchor for a push server of your own
+    timeout_seconds: int = 10
+    expires_hours: int = 168
+    per_second: int = 500  # a fleet woken at once would come back at once
+
+    def __post_init__(self) -> None:
+        _check_range("push.port", self.port, 1, 65535)
+        _check_range("push.timeout_seconds", self.timeout_seconds, 1, 120)
+        _check_range("push.expires_hours", self.expires_hours, 0, 720)
+        _check_range("push.per_second", self.per_second, 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollConfig:
+    """`[enroll]`: who may enroll, and how."""
+
+    open: bool = False  # true: anyone who reaches /enroll may enroll, without a link
+    lab_topic: str = ""  # lets devices enroll without a push certificate; they cannot be woken
+
+    def __post_init__(self) -> None:
+        if self.lab_topic and not self.lab_topic.startswith("com.apple.mgmt."):
+            raise ConfigError("enroll.lab_topic must begin with com.apple.mgmt.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScepConfig:
+    """`[scep]`: the built-in certificate authority for device identities."""
+
+    identity_days: int = 730
+    challenge_minutes: int = 60
+    legacy_ciphers: bool = True  # false refuses single DES and SHA-1
+
+    def __post_init__(self) -> None:
+        _check_range("scep.identity_days", self.identity_days, 1, 825)
+        _check_range("scep.challenge_minutes", self.challenge_minutes, 1, 10_080)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MdmConfig:
+    """`[mdm]`: the device endpoints."""
+
+    compat_paths: bool = True  # also answer /mdm/connect, /mdm/checkin and /checkin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """`[api]`: interfaces for programs."""
+
+    compat_nanomdm: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """`[limits]`: what one address, one token or one message may take."""
+
+    exempt: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    scep_per_minute: int = 60  # an address
+    scep_per_second: int = 200  # all addresses together
+    api_per_second: int = 100  # a token
+    scep_body_kib: int = 64
+    checkin_body_kib: int = 1024
+    result_body_kib: int = 4096
+    body_seconds: int = 15
+
+    def __post_init__(self) -> None:
+        for network in self.exempt:
+            _check_network("limits.exempt", network)
+        for item in fields(self):
+            if item.name != "exempt":
+                _check_range(f"limits.{item.name}", getattr(self, item.name), 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """`[log]`: one line an event on stderr."""
+
+    format: str = "text"
+    level: str = "info"
+
+    def __post_init__(self) -> None:
+        _check_choice("log.format", self.format, ("text", "json"))
+        _check_choice("log.level", self.level, ("debug", "info", "warning", "error"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that may be set, and the data directory it was read for."""
+
+    data: Path
+    server: ServerConfig = field(default_factory=ServerConfig)
+    push: PushConfig = field(default_factory=PushConfig)
+    enroll: EnrollConfig = field(default_factory=EnrollConfig)
+    scep: ScepConfig = field(default_factory=ScepConfig)
+    mdm: MdmConfig = field(default_factory=MdmConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    @classmethod
+    def load(
+        cls,
+        data: Path,
+        *,
+        file: Path | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> Config:
+        """Read `file` (default `appliance.toml` in `data`, if it exists) and the environment.
+
+        Raises:
+            ConfigError: unknown key, wrong type or value, with file, line and key.
+        """
+        path = file or data / "appliance.toml"
+        if file is not None and not file.is_file():
+            raise ConfigError(f"{file}: no such file", fix="name an existing file")
+        text = path.read_text("utf-8") if path.is_file() else ""
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        config = cls(data=data)
+        config = _apply(config, document, lambda key: f"{path}{_line_of(text, key)}: ")
+        return _apply(config, _from_environment(environment), lambda _: "environment: ")
+
+
+def default_data_directory() -> Path:
+    """`APPLIANCE_DATA`, else the system's for root, else the user's data directory."""
+    if named := os.environ.get("APPLIANCE_DATA"):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/appliance")
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local/share") / "appliance"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split `HOST:PORT` or `[V6]:PORT`.
+
+    Raises:
+        ConfigError: not of that form.
+    """
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([^:\[\]]+)):(\d{1,5})", address)
+    if match is None or int(match[3]) > 65535:
+        raise ConfigError(f"{address!r} is not ADDRESS:PORT", fix="for example 0.0.0.0:8443")
+    return match[1] or match[2], int(match[3])
+
+
+def _apply(config: Config, document: Mapping[str, Any], where: Any) -> Config:
+    sections = {item.name: item for item in fields(Config) if item.name != "data"}
+    for section, values in document.items():
+        if section not in sections:
+            raise ConfigError(
+                f"{where(section)}unknown section [{section}]",
+                fix=f"known sections: {', '.join(sections)}",
+            )
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{where(section)}{section} must be a section, [{section}]")
+        current = getattr(config, section)
+        checked = {
+            key: _value(current, section, key, value, where(key)) for key, value in values.items()
+        }
+        try:
+            config = replace(config, **{section: replace(current, **checked)})
+        except ConfigError as error:
+            key = next((k for k in checked if f"{section}.{k}" in error.problem), section)
+            raise ConfigError(where(key) + error.problem, fix=error.fix) from error
+    return config
+
+
+def _value(current: Any, section: str, key: str, value: Any, where: str) -> Any:
+    hints = get_type_hints(type(current))
+    if key not in hints:
+        known = ", ".join(item.name for item in fields(current))
+        raise ConfigError(f"{where}unknown key {section}.{key}", fix=f"known keys: {known}")
+    expected = hints[key]
+    if expected == tuple[str, ...]:
+        value = [value] if isinstance(value, str) else value
+        if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+            return tuple(value)
+        raise ConfigError(f"{where}{section}.{key} must be a list of texts")
+    if type(value) is not expected:
+        words = {int: "a whole number", bool: "true or false", str: "a text"}
+        raise ConfigError(f"{where}{section}.{key} must be {words[expected]}, not {value!r}")
+    return value
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    document: dict[str, dict[str, Any]] = {}
+    hints = get_type_hints(Config)
+    for name, text in environment.items():
+        if not name.startswith(_PREFIX) or "__" not in name:
+            continue
+        section, key = name[len(_PREFIX) :].lower().split("__", 1)
+        known = get_type_hints(hints[section]) if section in hints else {}
+        if key not in known and key.endswith("_file") and key[:-5] in known:
+            key, text = key[:-5], Path(text).read_text("utf-8").strip()
+        document.setdefault(section, {})[key] = _parsed(text, known.get(key, str))
+    return document
+
+
+def _parsed(text: str, expected: Any) -> Any:
+    if expected is bool:
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if expected is int and re.fullmatch(r"-?\d+", text):
+        return int(text)
+    if expected == tuple[str, ...]:
+        return [entry.strip() for entry in text.split(",") if entry.strip()]
+    return text
+
+
+def _line_of(text: str, key: str) -> str:
+    pattern = re.compile(rf"^\s*\[?{re.escape(key)}\s*[=\]]")
+    for number, line in enumerate(text.splitlines(), 1):
+        if pattern.match(line):
+            return f":{number}"
+    return ""
+
+
+def _check_range(key: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{key} must be between {low} and {high}, not {value}")
+
+
+def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{key} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _check_network(key: str, network: str) -> None:
+    try:
+        ip_network(network)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}", fix="for example 192.168.0.0/16") from error

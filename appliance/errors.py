@@ -1,0 +1,156 @@
+"""Everything that can go wrong, named for what is wrong.
+
+Exceptions say what, why and how to fix it; `web/errors.py` alone says which HTTP status,
+`cli/__init__.py` alone says which exit status.
+"""
+
+from __future__ import annotations
+
+
+class ApplianceError(Exception):
+    """The root of our errors: a stable `code`, a sentence, and where possible a fix."""
+
+    code = "internal"
+
+    def __init__(self, problem: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.why = why
+        self.fix = fix
+
+
+class MalformedMessage(ApplianceError):
+    """Bytes that do not follow their format; `key` names the offending plist key, if any."""
+
+    code = "message.malformed"
+
+    def __init__(self, problem: str, *, key: str | None = None) -> None:
+        super().__init__(problem if key is None else f"{key}: {problem}")
+        self.key = key
+
+
+class BadSignature(ApplianceError):
+    """A digest or a signature does not match."""
+
+    code = "signature.bad"
+
+
+class UnsupportedAlgorithm(ApplianceError):
+    """A cipher, digest or key that the policy refuses."""
+
+    code = "algorithm.unsupported"
+
+
+class NotAuthorized(ApplianceError):
+    """The certificate is not the one bound to this enrollment. Never answered with 401."""
+
+    code = "device.not_authorized"
+
+
+class EnrollmentBlocked(ApplianceError):
+    """An administrator blocked this enrollment: the one case where a device is told to leave."""
+
+    code = "device.blocked"
+
+
+class UserChannelRefused(ApplianceError):
+    """This user is not managed (Apple: 410 to UserAuthenticate)."""
+
+    code = "device.user_not_managed"
+
+
+class ScepRefused(ApplianceError):
+    """A SCEP request answered with a signed failure; `fail_info`: RFC 8894, section 3.2.1.4."""
+
+    code = "scep.refused"
+
+    def __init__(self, problem: str, fail_info: int) -> None:
+        super().__init__(problem)
+        self.fail_info = fail_info
+
+
+class InvalidRequest(ApplianceError):
+    """A request of a person or a program that cannot be carried out; `pointer` names the field."""
+
+    code = "request.invalid"
+
+    def __init__(
+        self, problem: str, *, code: str = "", pointer: str = "", why: str = "", fix: str = ""
+    ) -> None:
+        super().__init__(problem, why=why, fix=fix)
+        self.code = code or type(self).code
+        self.pointer = pointer
+
+
+class ConfirmationRequired(InvalidRequest):
+    """A dangerous command without the serial number that confirms it."""
+
+    code = "command.confirmation_required"
+
+
+class NotFound(ApplianceError):
+    """Nothing of that name exists; `code` is `device.not_found`, `command.not_found`, …"""
+
+    def __init__(self, noun: str, name: str, *, fix: str = "") -> None:
+        super().__init__(f"no {noun.replace('_', ' ')} {name!r}", fix=fix)
+        self.code = f"{noun}.not_found"
+
+
+class Conflict(ApplianceError):
+    """The request contradicts what is stored."""
+
+    def __init__(self, problem: str, *, code: str, why: str = "", fix: str = "") -> None:
+        super().__init__(problem, why=why, fix=fix)
+        self.code = code
+
+
+class NotAuthenticated(ApplianceError):
+    """An API caller without a valid token."""
+
+    code = "auth.required"
+
+
+class ScopeMissing(ApplianceError):
+    """An API caller whose token lacks a scope."""
+
+    code = "auth.scope_missing"
+
+
+class Busy(ApplianceError):
+    """The store cannot take the write now; the caller should try again."""
+
+    code = "server.busy"
+
+
+class TooLarge(ApplianceError):
+    """A body over its limit."""
+
+    code = "request.too_large"
+
+
+class TooMany(ApplianceError):
+    """A rate limit was reached."""
+
+    code = "request.too_many"
+
+    def __init__(self, problem: str, retry_after_seconds: int) -> None:
+        super().__init__(problem)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ConfigError(ApplianceError):
+    """The configuration cannot be used."""
+
+    code = "config.invalid"
+
+
+class NotInitialised(ApplianceError):
+    """The data directory holds no appliance."""
+
+    code = "data.not_initialised"
+
+
+class DataDirectoryUnusable(ApplianceError):
+    """The data directory is locked, too open, or not ours."""
+
+    code = "data.unusable"

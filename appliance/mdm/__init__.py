@@ -1,0 +1,1 @@
+"""Apple's MDM protocol as dataclasses: check-in, commands, profiles. Pure: no I/O and no clock."""

@@ -1,0 +1,114 @@
+"""Commands on their way to a device, and what it reports about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from appliance.errors import MalformedMessage
+from appliance.mdm.enrollment import EnrollmentID
+from appliance.wire.plist import Plist, Value, dumps, loads
+
+MAX_COMMAND_UUID_LENGTH = 255
+
+
+class Status(StrEnum):
+    """What a device says about a command; Idle says that it waits for one."""
+
+    IDLE = "Idle"
+    ACKNOWLEDGED = "Acknowledged"
+    ERROR = "Error"
+    COMMAND_FORMAT_ERROR = "CommandFormatError"
+    NOT_NOW = "NotNow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorChainItem:
+    """One error; the first of a chain is what failed, the following are its causes."""
+
+    error_code: int
+    error_domain: str
+    localized_description: str = ""
+    us_english_description: str = ""
+
+    @classmethod
+    def from_plist(cls, item: Plist) -> ErrorChainItem:
+        """Read one item; what a device leaves out must not make it repeat its report forever."""
+        return cls(
+            error_code=item.integer("ErrorCode", 0),
+            error_domain=item.text("ErrorDomain", ""),
+            localized_description=item.text("LocalizedDescription", ""),
+            us_english_description=item.text("USEnglishDescription", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """One report of a device on `PUT ServerURL`."""
+
+    enrollment: EnrollmentID
+    status: Status
+    command_uuid: str | None = None  # None for Idle, and for a command too broken to name
+    error_chain: tuple[ErrorChainItem, ...] = ()
+    body: Plist = field(default_factory=lambda: Plist({}), repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawCommand:
+    """A command that a caller wrote as a property list; `payload` is kept byte for byte."""
+
+    command_uuid: str
+    request_type: str
+    command: Plist = field(repr=False, compare=False)
+    payload: bytes = field(repr=False)
+
+
+def parse_result(body: Plist) -> CommandResult:
+    """Return the report in `body`, or raise MalformedMessage naming the key that is wrong."""
+    enrollment = EnrollmentID.from_plist(body)
+    text = body.text("Status")
+    status = _STATUSES.get(text)
+    if status is None:
+        raise MalformedMessage(f"unknown status {text[:40]!r}", key="Status")
+    if status is _IDLE:
+        return CommandResult(enrollment, status, None, (), body)
+    if status is Status.COMMAND_FORMAT_ERROR and "CommandUUID" not in body:
+        command_uuid = None
+    else:
+        command_uuid = _command_uuid(body)
+    chain = tuple(ErrorChainItem.from_plist(item) for item in body.dictionaries("ErrorChain"))
+    return CommandResult(enrollment, status, command_uuid, chain, body)
+
+
+def parse_command(payload: bytes) -> RawCommand:
+    """Return a command given as a property list; its parameters are not checked."""
+    body = loads(payload)
+    command = body.dictionary("Command")
+    request_type = command.text("RequestType")
+    if not request_type or not request_type.isprintable():
+        raise MalformedMessage("is not the name of a command", key="Command.RequestType")
+    return RawCommand(
+        command_uuid=_command_uuid(body),
+        request_type=request_type,
+        command=command,
+        payload=payload,
+    )
+
+
+def encode_command(command_uuid: str, command: Mapping[str, Value]) -> bytes:
+    """Return the property list that hands `command`, with its RequestType, to a device."""
+    return dumps({"Command": dict(command), "CommandUUID": command_uuid})
+
+
+_STATUSES = {str(status): status for status in Status}
+_IDLE = Status.IDLE
+
+
+def _command_uuid(body: Plist) -> str:
+    text = body.text("CommandUUID")
+    if not 1 <= len(text) <= MAX_COMMAND_UUID_LENGTH or not text.isprintable():
+        raise MalformedMessage(
+            f"is not 1 to {MAX_COMMAND_UUID_LENGTH} printable characters", key="CommandUUID"
+        )
+    return text

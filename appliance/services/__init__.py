@@ -1,0 +1,30 @@
+"""What the appliance does: everything that pages, programs and devices may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.services.ca import CertificateAuthority
+from appliance.services.checkin import CheckinService
+from appliance.services.commands import CommandService
+from appliance.services.devices import DeviceService
+from appliance.services.enrolling import EnrollingService
+from appliance.services.housekeeping import Housekeeping
+from appliance.services.push import PushService
+from appliance.services.status import StatusService
+from appliance.services.tokens import TokenService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One of each, sharing one store."""
+
+    ca: CertificateAuthority
+    checkins: CheckinService
+    commands: CommandService
+    devices: DeviceService
+    enrolling: EnrollingService
+    housekeeping: Housekeeping
+    push: PushService
+    status: StatusService
+    tokens: TokenService

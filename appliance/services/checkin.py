@@ -1,0 +1,250 @@
+"""Check-in: acts on what a device says of its enrollment."""
+
+from __future__ import annotations
+
+import logging
+from typing import assert_never
+
+from cryptography import x509
+
+from appliance import logs
+from appliance.errors import EnrollmentBlocked, NotAuthorized, NotFound, UserChannelRefused
+from appliance.mdm import device
+from appliance.mdm.checkin import (
+    Authenticate,
+    CheckinMessage,
+    CheckOut,
+    DeclarativeManagement,
+    GetBootstrapToken,
+    GetToken,
+    SetBootstrapToken,
+    TokenUpdate,
+    UserAuthenticate,
+)
+from appliance.mdm.device import DeviceFacts
+from appliance.services.clock import now_ms
+from appliance.services.identity import check_dates
+from appliance.services.push_certificates import PushCertificates
+from appliance.services.vault import Vault
+from appliance.store import certificates, commands, devices, enrollments, escrow, events, pushes
+from appliance.store.database import Connection, Database
+from appliance.wire import plist
+from appliance.wire.certificates import issued_by
+from appliance.wire.cms import Signer
+
+logger = logging.getLogger(__name__)
+
+
+class CheckinService:
+    """Acts on one check-in message at a time; every answer follows its commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        push_certificates: PushCertificates,
+        ca_certificate: x509.Certificate,
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._push_certificates = push_certificates
+        self._ca_certificate = ca_certificate
+
+    async def handle(self, signer: Signer, message: CheckinMessage) -> bytes:
+        """Act on one message and return the reply body, empty for most messages.
+
+        Raises:
+            NotAuthorized: the certificate may not speak for this enrollment.
+            EnrollmentBlocked: it may, and an administrator blocked the enrollment.
+            UserChannelRefused: network users of a Mac are not managed.
+            NotFound: a declaration or a token service that does not exist.
+        """
+        now = now_ms()
+        check_dates(signer, now)
+        reply = await self._act(signer, message, now)
+        logger.info(
+            "check-in",
+            extra={
+                logs.MESSAGE_TYPE: type(message).__name__,
+                logs.ENROLLMENT_ID: message.enrollment.id,
+            },
+        )
+        return reply
+
+    async def _act(self, signer: Signer, message: CheckinMessage, now: int) -> bytes:
+        match message:
+            case Authenticate():
+                await self._authenticate(signer, message, now)
+                return b""
+            case TokenUpdate():
+                await self._token_update(signer, message, now)
+                return b""
+            case CheckOut():
+                await self._check_out(signer, message, now)
+                return b""
+            case UserAuthenticate():
+                await self._authorize(signer, message, now)
+                raise UserChannelRefused("network users are not managed")
+            case SetBootstrapToken():
+                await self._set_bootstrap_token(signer, message, now)
+                return b""
+            case GetBootstrapToken():
+                return await self._get_bootstrap_token(signer, message, now)
+            case DeclarativeManagement():
+                await self._authorize(signer, message, now)
+                raise NotFound("declaration", message.endpoint)
+            case GetToken():
+                await self._authorize(signer, message, now)
+                raise NotFound("token_service", message.token_service_type)
+            case _:
+                assert_never(message)
+
+    async def _authenticate(self, signer: Signer, message: Authenticate, now: int) -> None:
+        await self._check_topic(message.topic)
+        if not issued_by(signer.certificate, self._ca_certificate):
+            raise NotAuthorized("the certificate was not issued by this server")
+        device_id = message.enrollment.id
+
+        def unit(db: Connection) -> str | None:
+            refusal = _refusal(db, device_id, signer.sha256, now)
+            if refusal is not None:
+                # The refusal itself must be kept, so it is returned and not raised.
+                data = {"reason": refusal, "certificate": signer.sha256.hex()}
+                events.add(
+                    db, "device.authenticate_refused", now, enrollment_id=device_id, data=data
+                )
+                return refusal
+            for channel in enrollments.channels(db, device_id):
+                commands.clear(db, channel, now)
+                pushes.drop(db, channel)
+                escrow.archive(db, channel, None, now)
+            certificates.bind(db, signer.sha256, device_id)
+            enrollments.begin(
+                db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
+            )
+            devices.put_facts(db, device_id, device.from_authenticate(message))
+            events.add(db, "device.authenticated", now, enrollment_id=device_id)
+            return None
+
+        refusal = await self._database.write(unit)
+        if refusal == _BLOCKED:
+            raise EnrollmentBlocked("an administrator blocked this enrollment")
+        if refusal is not None:
+            raise NotAuthorized(refusal)
+
+    async def _token_update(self, signer: Signer, message: TokenUpdate, now: int) -> None:
+        await self._check_topic(message.topic)
+        enrollment = message.enrollment
+
+        def unit(db: Connection) -> None:
+            enrollments.authorize(db, enrollment, signer.sha256, new_channel=True)
+            tally = enrollments.complete(db, message, now)
+            pushes.reset(db, enrollment.id)
+            if message.unlock_token is not None:
+                sealed = self._vault.seal("unlock_token", enrollment.id, message.unlock_token)
+                escrow.put(db, enrollment.id, "unlock_token", sealed, now)
+            _learn(db, message)
+            if tally == 1:
+                events.add(db, "device.enrolled", now, enrollment_id=enrollment.id)
+            if commands.backlog(db, enrollment.id, now):
+                pushes.request(db, enrollment.id, now)
+
+        await self._database.write(unit)
+
+    async def _check_out(self, signer: Signer, message: CheckOut, now: int) -> None:
+        device_id = message.enrollment.id
+
+        def unit(db: Connection) -> None:
+            enrollments.authorize(db, message.enrollment, signer.sha256, new_channel=True)
+            for channel in enrollments.channels(db, device_id):
+                commands.clear(db, channel, now)
+                pushes.drop(db, channel)
+                escrow.archive(db, channel, None, now)
+            enrollments.end(db, device_id, state="checked_out", now=now)
+            events.add(db, "device.checked_out", now, enrollment_id=device_id)
+
+        await self._database.write(unit)
+
+    async def _set_bootstrap_token(
+        self, signer: Signer, message: SetBootstrapToken, now: int
+    ) -> None:
+        device_id = message.enrollment.id
+
+        def unit(db: Connection) -> None:
+            enrollments.authorize(db, message.enrollment, signer.sha256, new_channel=True)
+            if message.bootstrap_token is None:
+                escrow.archive(db, device_id, "bootstrap_token", now)
+                return
+            sealed = self._vault.seal("bootstrap_token", device_id, message.bootstrap_token)
+            escrow.put(db, device_id, "bootstrap_token", sealed, now)
+
+        await self._database.write(unit)
+
+    async def _get_bootstrap_token(
+        self, signer: Signer, message: GetBootstrapToken, now: int
+    ) -> bytes:
+        device_id = message.enrollment.id
+
+        def unit(db: Connection) -> bytes | None:
+            enrollments.authorize(db, message.enrollment, signer.sha256, new_channel=True)
+            return escrow.current(db, device_id, "bootstrap_token")
+
+        sealed = await self._database.write(unit)
+        token = b"" if sealed is None else self._vault.open("bootstrap_token", device_id, sealed)
+        return plist.dumps({"BootstrapToken": token})
+
+    async def _authorize(self, signer: Signer, message: CheckinMessage, now: int) -> None:
+        def unit(db: Connection) -> None:
+            enrollments.authorize(db, message.enrollment, signer.sha256, new_channel=True)
+
+        await self._database.write(unit)
+
+    async def _check_topic(self, topic: str) -> None:
+        expected = await self._push_certificates.topic()
+        if topic != expected:
+            raise NotAuthorized("the topic is not the one of our push certificate")
+
+
+_BLOCKED = "blocked"
+
+
+def _learn(db: Connection, message: TokenUpdate) -> None:
+    """Store what a TokenUpdate tells of its device, and of the user on a user channel."""
+    enrollment = message.enrollment
+    if enrollment.is_user_channel:
+        name = message.user_long_name or message.user_short_name
+        devices.put_facts(db, enrollment.id, DeviceFacts(name=name))
+    device_id = enrollment.parent_id or enrollment.id
+    facts = devices.facts(db, device_id)
+    if facts is None:
+        return
+    updated = device.updated_by_token_update(facts, message)
+    if updated != facts:
+        devices.put_facts(db, device_id, updated)
+
+
+def _refusal(db: Connection, device_id: str, sha256: bytes, now: int) -> str | None:
+    """Say why this certificate may not begin this enrollment, None if it may.
+
+    A known device keeps its identity: a valid certificate alone does not take it over, or
+    whoever holds an enrollment link could have the commands of any device.
+    """
+    certificate = certificates.by_sha256(db, sha256)
+    if certificate is None:
+        return "the certificate was not issued by this server"
+    if certificate.revoked_at is not None:
+        return "the certificate is revoked"
+    if certificate.enrollment_id not in (None, device_id):
+        return "the certificate belongs to another enrollment"
+    if certificate.issued_for not in (None, device_id):
+        return "the certificate was issued for another enrollment"
+    known = enrollments.known(db, device_id)
+    if known is None:
+        return None
+    if known.blocked:
+        return _BLOCKED
+    if not known.is_known() or known.certificate_sha256 == sha256:
+        return None
+    if certificate.issued_for == device_id or (known.reenroll_until or 0) > now:
+        return None
+    return "the device is enrolled with another certificate"

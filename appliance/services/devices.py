@@ -1,0 +1,137 @@
+"""Devices: what people ask about them, and what they decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.errors import InvalidRequest, NotFound
+from appliance.services.clock import MINUTE, now_ms
+from appliance.store import commands, devices, enrollments, escrow, events, pushes
+from appliance.store.commands import CommandRecord
+from appliance.store.database import Connection, Database
+from appliance.store.devices import Device, DeviceDetails
+from appliance.store.events import Event
+
+_NEWEST = 2**62
+
+
+class DeviceService:
+    """Lists devices, and blocks, forgets or re-admits one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self, query: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[Device], str | None]:
+        """Return devices by id, and the cursor of the next page, None after the last."""
+        found = await self._database.read(
+            lambda db: devices.page(db, query=query, after=cursor or "", limit=limit + 1)
+        )
+        return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+    async def details(self, name: str) -> DeviceDetails:
+        """Return one channel, by enrollment ID or serial number.
+
+        Raises:
+            NotFound: there is no such channel.
+        """
+
+        def unit(db: Connection) -> DeviceDetails:
+            found = devices.details(db, _find(db, name))
+            if found is None:
+                raise NotFound("device", name)
+            return found
+
+        return await self._database.read(unit)
+
+    async def history(
+        self, name: str, cursor: str | None, limit: int
+    ) -> tuple[list[CommandRecord], str | None]:
+        """Return a channel's commands, newest first, and the cursor of the next page."""
+        before = _number(cursor)
+        found = await self._database.read(
+            lambda db: commands.history(db, _find(db, name), before=before, limit=limit + 1)
+        )
+        return found[:limit], str(found[limit - 1].sequence) if len(found) > limit else None
+
+    async def events(
+        self, name: str, cursor: str | None, limit: int
+    ) -> tuple[list[Event], str | None]:
+        """Return what happened to a channel, newest first, and the cursor of the next page."""
+        before = _number(cursor)
+        found = await self._database.read(
+            lambda db: events.recent(
+                db, enrollment_id=_find(db, name), before=before, limit=limit + 1
+            )
+        )
+        return found[:limit], str(found[limit - 1].id) if len(found) > limit else None
+
+    async def block(self, name: str) -> None:
+        """Tell the device to leave at its next request, and keep it out until unblocked."""
+
+        def act(db: Connection, enrollment_id: str, now: int) -> None:
+            enrollments.set_blocked(db, enrollment_id, now)
+
+        await self._decide(name, "device.blocked", act)
+
+    async def unblock(self, name: str) -> None:
+        """Let a blocked device enroll again."""
+
+        def act(db: Connection, enrollment_id: str, now: int) -> None:
+            enrollments.set_blocked(db, enrollment_id, None)
+
+        await self._decide(name, "device.unblocked", act)
+
+    async def forget(self, name: str) -> None:
+        """End an enrollment on our side: its certificate stops counting, its queue is cleared."""
+
+        def act(db: Connection, enrollment_id: str, now: int) -> None:
+            for channel in enrollments.channels(db, enrollment_id):
+                commands.clear(db, channel, now)
+                pushes.drop(db, channel)
+                escrow.archive(db, channel, None, now)
+            enrollments.end(db, enrollment_id, state="forgotten", now=now)
+
+        await self._decide(name, "device.forgotten", act)
+
+    async def allow_reenrollment(self, name: str, minutes: int) -> None:
+        """Let the device's next Authenticate bring a new identity, for so many minutes."""
+        if not 1 <= minutes <= 7 * 24 * 60:
+            raise InvalidRequest("minutes must be between 1 and 10080", pointer="/minutes")
+
+        def act(db: Connection, enrollment_id: str, now: int) -> None:
+            enrollments.allow_reenrollment(db, enrollment_id, now + minutes * MINUTE)
+
+        await self._decide(name, "device.reenrollment_allowed", act)
+
+    async def _decide(
+        self, name: str, kind: str, act: Callable[[Connection, str, int], None]
+    ) -> None:
+        now = now_ms()
+
+        def unit(db: Connection) -> None:
+            enrollment_id = _find(db, name)
+            if enrollments.known(db, enrollment_id) is None:
+                raise InvalidRequest(
+                    f"{enrollment_id} is a user channel", fix="name the device it belongs to"
+                )
+            act(db, enrollment_id, now)
+            events.add(db, kind, now, enrollment_id=enrollment_id)
+
+        await self._database.write(unit)
+
+
+def _find(db: Connection, name: str) -> str:
+    enrollment_id = devices.find_id(db, name)
+    if enrollment_id is None:
+        raise NotFound("device", name, fix="see `appliance device list`")
+    return enrollment_id
+
+
+def _number(cursor: str | None) -> int:
+    if cursor is None:
+        return _NEWEST
+    if not cursor.isdecimal() or len(cursor) > 18:
+        raise InvalidRequest("the cursor is not one of ours", pointer="/cursor")
+    return int(cursor)

@@ -1,0 +1,261 @@
+"""Enrolling: links, and the profiles that carry a fresh one-time challenge each."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import uuid
+from collections.abc import Callable
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from appliance.config import Config
+from appliance.errors import Conflict, InvalidRequest, NotFound
+from appliance.mdm.profile import (
+    EnrollmentProfile,
+    TrustProfile,
+    enrollment_profile,
+    trust_profile,
+)
+from appliance.services.ca import challenge_sha256
+from appliance.services.clock import DAY, MINUTE, now_ms
+from appliance.services.commands import CommandOrder, CommandService, Queued
+from appliance.services.data_directory import Keys
+from appliance.services.push_certificates import PushCertificates
+from appliance.store import devices, enrollments, events, links
+from appliance.store.database import Connection, Database
+from appliance.store.links import EnrollmentLink
+from appliance.wire import certificates, cms
+from appliance.wire.certificates import KeyPair
+
+_DEFAULT_EXPIRY = "7d"
+_LONGEST_EXPIRY_MS = 365 * DAY
+_MOST_USES = 100_000
+# No vowels and nothing that is easily misread: codes are typed from a screen or paper.
+_CODE_ALPHABET = "23456789BCDFGHJKLMNPQRSTVWXZ"
+_CODE_LENGTH = 16
+_UNITS_MS = {"s": 1000, "m": MINUTE, "h": 60 * MINUTE, "d": DAY, "w": 7 * DAY}
+_RENEWAL_MS = 14 * DAY
+
+
+class EnrollingService:
+    """Makes links, and profiles from links."""
+
+    def __init__(
+        self,
+        database: Database,
+        config: Config,
+        keys: Keys,
+        push_certificates: PushCertificates,
+        commands: CommandService,
+        signer: Callable[[], KeyPair],
+    ) -> None:
+        """Keep what profiles are made of; `signer` returns the present TLS pair."""
+        self._database = database
+        self._config = config
+        self._keys = keys
+        self._push_certificates = push_certificates
+        self._commands = commands
+        self._signer = signer
+
+    def url(self, code: str) -> str:
+        """Return the address of the page that a person opens."""
+        return f"{self._config.server.base_url}/e/{code}"
+
+    def profile_url(self, code: str) -> str:
+        """Return the address of the enrollment profile itself."""
+        return f"{self.url(code)}/enroll.mobileconfig"
+
+    async def create_link(
+        self, *, uses: int = 1, expires_in: int | str | None = None, label: str = ""
+    ) -> EnrollmentLink:
+        """Make a link for `uses` devices.
+
+        Args:
+            expires_in: seconds, or text such as "7d" or "12h"; 7 days if None.
+
+        Raises:
+            InvalidRequest: a number out of range.
+        """
+        if not 1 <= uses <= _MOST_USES:
+            raise InvalidRequest(f"uses must be between 1 and {_MOST_USES}", pointer="/uses")
+        if len(label) > 200:
+            raise InvalidRequest("the label is longer than 200 characters", pointer="/label")
+        now = now_ms()
+        expires_at = now + _duration_ms(_DEFAULT_EXPIRY if expires_in is None else expires_in)
+        letters = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH))
+        code = "-".join(re.findall(".{4}", letters))
+
+        def unit(db: Connection) -> EnrollmentLink:
+            links.add(db, code, label=label, uses=uses, now=now, expires_at=expires_at)
+            events.add(db, "link.created", now, data={"label": label, "uses": uses})
+            return links.get(db, code, now)
+
+        return await self._database.write(unit)
+
+    async def links(self) -> list[EnrollmentLink]:
+        """Return the links, newest first."""
+        now = now_ms()
+        return await self._database.read(lambda db: links.all_links(db, now))
+
+    async def link(self, code: str) -> EnrollmentLink:
+        """Return one link.
+
+        Raises:
+            NotFound: there never was such a link.
+        """
+        now = now_ms()
+        return await self._database.read(lambda db: links.get(db, normalise(code), now))
+
+    async def revoke_link(self, code: str) -> EnrollmentLink:
+        """Revoke a link and every challenge that came of it.
+
+        Raises:
+            NotFound: there never was such a link.
+        """
+        now = now_ms()
+
+        def unit(db: Connection) -> EnrollmentLink:
+            links.revoke(db, links.get(db, normalise(code), now).code, now)
+            events.add(db, "link.revoked", now)
+            return links.get(db, normalise(code), now)
+
+        return await self._database.write(unit)
+
+    async def topic(self) -> str | None:
+        """Return the push topic of new enrollments; None: nobody can enroll yet."""
+        return await self._push_certificates.topic()
+
+    async def profile(self, code: str) -> bytes:
+        """Return a signed enrollment profile with a challenge of this link.
+
+        Raises:
+            NotFound: there never was such a link.
+            Conflict: `link.closed`, or `push_certificate.missing`.
+        """
+        link = await self.link(code)
+        if link.state != "open":
+            raise Conflict(
+                f"the enrollment link is {link.state.replace('_', ' ')}",
+                code="link.closed",
+                fix="ask for a new link",
+            )
+        return await self._profile(link=link, issued_for=None)
+
+    async def open_profile(self) -> bytes:
+        """Return a signed enrollment profile for anybody, where the configuration allows it.
+
+        Raises:
+            NotFound: enrollment is not open.
+            Conflict: `push_certificate.missing`.
+        """
+        if not self._config.enroll.open:
+            raise NotFound("enrollment_link", "open")
+        return await self._profile(link=None, issued_for=None)
+
+    async def trust(self) -> bytes:
+        """Return the signed profile that installs our trust anchor, and nothing else."""
+        server = self._config.server
+        profile = TrustProfile(
+            server_url=server.base_url,
+            organization=server.organization,
+            roots=[_der(self._keys.root_certificate)],
+            display_name=f"Trust {server.organization}",
+        )
+        return await self._signed(trust_profile(profile))
+
+    async def renew_identity(self, name: str) -> Queued:
+        """Queue the enrollment profile anew for one device, with a challenge bound to it.
+
+        Raises:
+            NotFound: there is no such device.
+        """
+
+        def unit(db: Connection) -> str:
+            enrollment_id = devices.find_id(db, name)
+            if enrollment_id is None or enrollments.known(db, enrollment_id) is None:
+                raise NotFound("device", name)
+            return enrollment_id
+
+        enrollment_id = await self._database.read(unit)
+        payload = await self._profile(link=None, issued_for=enrollment_id)
+        order = CommandOrder(
+            targets=[enrollment_id], request_type="InstallProfile", parameters={"Payload": payload}
+        )
+        return (await self._commands.enqueue(order))[0]
+
+    async def _profile(self, *, link: EnrollmentLink | None, issued_for: str | None) -> bytes:
+        topic = await self._push_certificates.topic()
+        if topic is None:
+            raise Conflict(
+                "nobody can enroll before there is a push certificate",
+                code="push_certificate.missing",
+                why="a device keeps the topic that it enrolled with, and that is the certificate's",
+                fix="import one with `appliance push-cert import`",
+            )
+        challenge = secrets.token_urlsafe(24)
+        now = now_ms()
+        expires_at = now + self._config.scep.challenge_minutes * MINUTE
+        if issued_for is not None:  # it may wait in the queue of a device that sleeps
+            expires_at = now + _RENEWAL_MS
+        if link is not None and link.expires_at is not None:
+            expires_at = min(expires_at, int(link.expires_at.timestamp() * 1000))
+        await self._database.write(
+            lambda db: links.add_challenge(
+                db,
+                challenge_sha256(challenge),
+                link_code=None if link is None else link.code,
+                issued_for=issued_for,
+                now=now,
+                expires_at=expires_at,
+            )
+        )
+        return await self._signed(enrollment_profile(self._contents(topic, challenge)))
+
+    def _contents(self, topic: str, challenge: str) -> EnrollmentProfile:
+        server = self._config.server
+        own_tls = bool(server.tls_certificate)
+        return EnrollmentProfile(
+            server_url=server.base_url,
+            organization=server.organization,
+            topic=topic,
+            mdm_url=f"{server.base_url}/mdm",
+            scep_url=f"{server.base_url}/scep",
+            challenge=challenge,
+            nonce=str(uuid.uuid4()),
+            ca_fingerprint=certificates.fingerprint(self._keys.ca_certificate),
+            roots=[] if own_tls else [_der(self._keys.root_certificate)],
+            display_name=f"{server.organization} device management",
+            description=f"Lets {server.organization} manage this device.",
+        )
+
+    async def _signed(self, profile: bytes) -> bytes:
+        pair = self._signer()
+        return await asyncio.to_thread(
+            cms.sign, profile, pair.certificate, pair.key, chain=pair.chain
+        )
+
+
+def normalise(code: str) -> str:
+    """Return a code as it is stored, however a person typed it."""
+    letters = re.sub(r"[\s-]", "", code).upper()
+    return "-".join(re.findall(".{1,4}", letters))
+
+
+def _duration_ms(value: int | str) -> int:
+    """Read seconds, or a number with one of the units s, m, h, d and w."""
+    match = re.fullmatch(r"\s*(\d{1,9})\s*([smhdw]?)\s*", str(value))
+    milliseconds = 0 if match is None else int(match[1]) * _UNITS_MS[match[2] or "s"]
+    if not 0 < milliseconds <= _LONGEST_EXPIRY_MS:
+        raise InvalidRequest(
+            f"{value!r} is not a time between 1 second and 365 days",
+            pointer="/expires_in",
+            fix='give seconds, or text such as "7d" or "12h"',
+        )
+    return milliseconds
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)

@@ -1,0 +1,300 @@
+"""Push: wakes the channels that have a backlog, and knows when to give up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+from appliance import apns, logs
+from appliance.config import PushConfig
+from appliance.errors import Conflict, NotFound
+from appliance.services.clock import HOUR, MINUTE, now_ms
+from appliance.services.push_certificates import PushCertificates, PushCertificateStatus
+from appliance.store import commands, devices, pushes
+from appliance.store.database import Connection, Database
+from appliance.store.pushes import DuePush
+from appliance.wire import certificates
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 500
+_FIRST_RETRY_MS = 2_000
+_LONGEST_RETRY_MS = HOUR
+# A device that was told and did not come is told again, ever more rarely; also what wakes one
+# that answered NotNow.
+_REMINDERS_MS = (10 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR)
+_CERTIFICATE_RETRY_MS = 15 * MINUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushStatus:
+    """The push certificate, and the last thing that Apple had against it."""
+
+    certificate: PushCertificateStatus
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """What became of a push that somebody asked for."""
+
+    enrollment_id: str
+    apns_id: str | None
+    error: str | None
+
+
+class PushService:
+    """Sends what the store says is due; the store is the only queue."""
+
+    def __init__(
+        self,
+        database: Database,
+        push_certificates: PushCertificates,
+        config: PushConfig,
+        run_directory: Path,
+    ) -> None:
+        self._database = database
+        self._certificates = push_certificates
+        self._config = config
+        self._run_directory = run_directory
+        self._sender: apns.PushSender | None = None
+        self._sender_lock = asyncio.Lock()
+        self._last_error: str | None = None
+        self.work = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that a push may be due now."""
+        self.work.set()
+
+    async def status(self) -> PushStatus:
+        """Return the state of the push certificate."""
+        return PushStatus(
+            certificate=await self._certificates.status(), last_error=self._last_error
+        )
+
+    async def import_pem(
+        self,
+        certificate: bytes,
+        key: bytes,
+        *,
+        password: str | None = None,
+        replace_topic: str | None = None,
+        account: str = "",
+    ) -> PushStatus:
+        """Take a push certificate and its key in PEM; see `PushCertificates.store`."""
+        pair = certificates.load_pair(certificate + b"\n" + key, password)
+        return await self._import(pair, replace_topic, account)
+
+    async def import_pkcs12(
+        self,
+        content: bytes,
+        *,
+        password: str | None = None,
+        replace_topic: str | None = None,
+        account: str = "",
+    ) -> PushStatus:
+        """Take a push certificate as PKCS#12; see `PushCertificates.store`."""
+        pair = certificates.load_pkcs12(content, password)
+        return await self._import(pair, replace_topic, account)
+
+    async def test(self) -> str:
+        """Connect to the push server and ask it to push to nobody; return what it says.
+
+        Raises:
+            Conflict: there is no push certificate, or it is refused.
+        """
+        sender, topic = await self._ready()
+        target = apns.PushTarget(token=bytes(32), push_magic="test", topic=topic)
+        outcome = await sender.send(target, expires_in_seconds=0)
+        match outcome:
+            case apns.TokenRefused() | apns.TokenGone() | apns.Accepted():
+                return "the push server accepts the certificate"
+            case apns.CertificateRefused(reason=reason) | apns.Retry(reason=reason):
+                problem = reason
+            case apns.Refused(status=status, reason=reason):
+                problem = f"{status} {reason}"
+            case _:
+                assert_never(outcome)
+        raise Conflict(f"the push server says: {problem}", code="push.failed")
+
+    async def request(self, name: str) -> PushResult:
+        """Push to one channel at once.
+
+        Raises:
+            NotFound: there is no such channel.
+        """
+        now = now_ms()
+
+        def unit(db: Connection) -> str:
+            enrollment_id = devices.find_id(db, name)
+            if enrollment_id is None:
+                raise NotFound("device", name)
+            pushes.request(db, enrollment_id, now)
+            return enrollment_id
+
+        enrollment_id = await self._database.write(unit)
+        found = await self._database.read(lambda db: pushes.one(db, enrollment_id, now))
+        if found is None:
+            return PushResult(
+                enrollment_id=enrollment_id, apns_id=None,
+                error=f"push data missing for {enrollment_id}",
+            )  # fmt: skip
+        try:
+            sender, _ = await self._ready()
+        except Conflict as error:
+            return PushResult(enrollment_id=enrollment_id, apns_id=None, error=error.problem)
+        outcome = await self._push(sender, found)
+        if isinstance(outcome, apns.Accepted):
+            return PushResult(enrollment_id=enrollment_id, apns_id=outcome.apns_id, error=None)
+        return PushResult(enrollment_id=enrollment_id, apns_id=None, error=_describe(outcome))
+
+    async def wake_backlog(self) -> float:
+        """Push to every channel that is due; return the seconds until the next one is.
+
+        The fleet is woken at `push.per_second`, so that it does not come back all at once.
+        """
+        while True:
+            now = now_ms()
+            due = await self._database.read(partial(pushes.due, now=now, limit=_BATCH))
+            if not due:
+                following = await self._database.read(pushes.next_due)
+                return 60.0 if following is None else max(0.05, (following - now_ms()) / 1000)
+            try:
+                sender, _ = await self._ready()
+            except Conflict:
+                return 60.0
+            started = asyncio.get_running_loop().time()
+            limit = asyncio.Semaphore(100)
+            async with asyncio.TaskGroup() as group:
+                for push in due:
+                    group.create_task(self._limited(limit, sender, push))
+            pause = len(due) / self._config.per_second
+            pause -= asyncio.get_running_loop().time() - started
+            await asyncio.sleep(max(0.0, pause))
+            if self._sender is None:  # the certificate was refused: stop for now
+                return _CERTIFICATE_RETRY_MS / 1000
+
+    async def close(self) -> None:
+        """Close the connections to the push server."""
+        if self._sender is not None:
+            await self._sender.close()
+            self._sender = None
+
+    async def _import(
+        self, pair: certificates.KeyPair, replace_topic: str | None, account: str
+    ) -> PushStatus:
+        await self._certificates.store(pair, replace_topic=replace_topic, account=account)
+        await self.close()  # the next push uses the new certificate; no restart
+        self._last_error = None
+        self.wake()
+        return await self.status()
+
+    async def _ready(self) -> tuple[apns.PushSender, str]:
+        async with self._sender_lock:
+            pair = await self._certificates.pair()
+            if pair is None:
+                raise Conflict(
+                    "there is no push certificate",
+                    code="push_certificate.missing",
+                    fix="import one with `appliance push-cert import`",
+                )
+            if self._sender is None:
+                context = await asyncio.to_thread(
+                    apns.push_ssl_context,
+                    pair.certificate,
+                    pair.key,
+                    self._config.ca_file or None,
+                    str(self._run_directory),
+                )
+                self._sender = apns.PushSender(
+                    host=self._config.host,
+                    port=self._config.port,
+                    ssl_context=context,
+                    timeout_seconds=self._config.timeout_seconds,
+                )
+            return self._sender, pair.topic
+
+    async def _limited(
+        self, limit: asyncio.Semaphore, sender: apns.PushSender, push: DuePush
+    ) -> None:
+        async with limit:
+            if not push.backlog:
+                await self._database.write(lambda db: pushes.drop(db, push.enrollment_id))
+                return
+            await self._push(sender, push)
+
+    async def _push(self, sender: apns.PushSender, push: DuePush) -> apns.Outcome:
+        if push.token is None or push.push_magic is None or push.topic is None:
+            outcome: apns.Outcome = apns.TokenRefused(reason="no push token yet")
+        else:
+            target = apns.PushTarget(token=push.token, push_magic=push.push_magic, topic=push.topic)
+            outcome = await sender.send(
+                target, expires_in_seconds=self._config.expires_hours * 3600
+            )
+        await self._record(push, outcome)
+        return outcome
+
+    async def _record(self, push: DuePush, outcome: apns.Outcome) -> None:
+        """Store what becomes of the push (Apple, "Handling notification responses from APNs")."""
+        now = now_ms()
+        enrollment_id = push.enrollment_id
+        if not isinstance(outcome, apns.Accepted):
+            logger.warning(
+                "push failed",
+                extra={logs.ENROLLMENT_ID: enrollment_id, logs.REASON: _describe(outcome)},
+            )
+
+        def unit(db: Connection) -> None:
+            match outcome:
+                case apns.Accepted(apns_id=apns_id):
+                    remind_at = now + _REMINDERS_MS[min(push.reminders, len(_REMINDERS_MS) - 1)]
+                    pushes.accepted(
+                        db, enrollment_id, apns_id=apns_id, now=now, remind_at=remind_at
+                    )
+                    commands.pushed(db, enrollment_id, now)
+                case apns.TokenGone() | apns.TokenRefused() | apns.Refused():
+                    pushes.refused(db, enrollment_id, outcome=_describe(outcome), now=now)
+                case apns.CertificateRefused():
+                    due_at = now + _CERTIFICATE_RETRY_MS
+                    pushes.failed(db, enrollment_id, outcome=_describe(outcome), due_at=due_at)
+                case apns.Retry(after_seconds=after):
+                    due_at = now + _retry_ms(push.attempts, after)
+                    pushes.failed(db, enrollment_id, outcome=_describe(outcome), due_at=due_at)
+                case _:
+                    assert_never(outcome)
+
+        await self._database.write(unit)
+        if isinstance(outcome, apns.CertificateRefused):
+            self._last_error = f"the push certificate is refused: {outcome.reason}"
+            await self.close()
+        elif isinstance(outcome, apns.Accepted):
+            self._last_error = None
+
+
+def _retry_ms(attempts: int, after_seconds: float | None) -> int:
+    """Double the wait each time, spread by half, so that a fleet does not retry in step."""
+    wait = min(_FIRST_RETRY_MS << min(attempts, 20), _LONGEST_RETRY_MS)
+    if after_seconds is not None:
+        wait = max(wait, int(after_seconds * 1000))
+    return int(wait * random.uniform(1.0, 1.5))  # noqa: S311 - jitter, not a secret
+
+
+def _describe(outcome: apns.Outcome) -> str:
+    match outcome:
+        case apns.Accepted():
+            return "accepted"
+        case apns.Refused(status=status, reason=reason):
+            return f"refused: {status} {reason}"
+        case apns.Retry(reason=reason):
+            return f"retry: {reason}"
+        case apns.CertificateRefused(reason=reason):
+            return f"certificate refused: {reason}"
+        case apns.TokenGone(reason=reason) | apns.TokenRefused(reason=reason):
+            return f"token refused: {reason}"
+        case _:
+            assert_never(outcome)

@@ -1,0 +1,80 @@
+"""Status: the whole of it in one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from appliance import __version__
+from appliance.config import ServerConfig
+from appliance.services.ca import CaStatus, CertificateAuthority
+from appliance.services.push import PushService, PushStatus
+from appliance.store import commands, devices
+from appliance.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What an administrator wants to know first; `problems` says what needs a person."""
+
+    version: str
+    url: str
+    organization: str
+    ready: bool
+    started_at: datetime
+    devices: dict[str, int]
+    queue_depth: int
+    push: PushStatus
+    ca: CaStatus
+    tls_not_after: datetime
+    database_bytes: int
+    problems: list[str] = field(default_factory=list)
+
+
+class StatusService:
+    """Gathers the state of all parts."""
+
+    def __init__(
+        self,
+        database: Database,
+        config: ServerConfig,
+        push: PushService,
+        ca: CertificateAuthority,
+        tls_not_after: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._config = config
+        self._push = push
+        self._ca = ca
+        self._tls_not_after = tls_not_after
+        self._started_at = datetime.now(UTC)
+        self.job_errors: dict[str, str] = {}
+
+    async def overview(self) -> Overview:
+        """Return the state of everything."""
+        push = await self._push.status()
+        tls_not_after = self._tls_not_after()
+        problems = [f"job {name} failed: {error}" for name, error in self.job_errors.items()]
+        if not push.certificate.configured:
+            problems.append("there is no push certificate: devices cannot be woken")
+        elif push.certificate.days_left is not None and push.certificate.days_left < 30:
+            problems.append(f"the push certificate ends in {push.certificate.days_left} days")
+        if push.last_error:
+            problems.append(push.last_error)
+        if (tls_not_after - datetime.now(UTC)).days < 14:
+            problems.append("the server certificate ends within 14 days")
+        return Overview(
+            version=__version__,
+            url=self._config.base_url,
+            organization=self._config.organization,
+            ready=True,
+            started_at=self._started_at,
+            devices=await self._database.read(devices.states),
+            queue_depth=await self._database.read(commands.total_backlog),
+            push=push,
+            ca=await self._ca.status(),
+            tls_not_after=tls_not_after,
+            database_bytes=self._database.size_bytes(),
+            problems=problems,
+        )

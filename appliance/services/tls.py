@@ -1,0 +1,86 @@
+"""The server's TLS certificate: built in and renewed by itself, or files of your own."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from datetime import datetime
+from pathlib import Path
+
+from appliance.config import ServerConfig
+from appliance.errors import ConfigError, InvalidRequest
+from appliance.services.data_directory import DataDirectory
+from appliance.wire import certificates
+from appliance.wire.certificates import KeyPair
+
+logger = logging.getLogger(__name__)
+
+# Expired client certificates reach the application, which answers with a reason, instead of
+# dying in the handshake without one. Every date is checked there. (X509_V_FLAG_NO_CHECK_TIME)
+_NO_CHECK_TIME = 0x200000
+
+
+class Tls:
+    """One server context; a renewed certificate is loaded into it without a restart."""
+
+    def __init__(self, directory: DataDirectory, config: ServerConfig) -> None:
+        """Read the certificate, renewing the built-in one if it is due.
+
+        Raises:
+            ConfigError: the files of your own cannot be used.
+        """
+        self._directory = directory
+        self._config = config
+        self._own = bool(config.tls_certificate)
+        self.pair = self._read()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.options |= ssl.OP_NO_RENEGOTIATION
+        self.context.set_alpn_protocols(["http/1.1"])
+        if config.client_certificates:
+            self.context.verify_mode = ssl.CERT_OPTIONAL
+            self.context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+            self.context.load_verify_locations(directory.keys / "ca.pem")
+        self._load()
+
+    @property
+    def not_after(self) -> datetime:
+        """When the certificate ends."""
+        return self.pair.certificate.not_valid_after_utc
+
+    def renew_if_due(self) -> None:
+        """Renew the built-in certificate in time, or read files of your own again."""
+        fresh = self._read()
+        if fresh.certificate != self.pair.certificate:
+            self.pair = fresh
+            self._load()
+            logger.info("server certificate replaced")
+
+    def _load(self) -> None:
+        certificate, key = self._paths()
+        self.context.load_cert_chain(certificate, key)
+
+    def _paths(self) -> tuple[Path, Path]:
+        if self._own:
+            return Path(self._config.tls_certificate), Path(self._config.tls_key)
+        return self._directory.keys / "tls.pem", self._directory.keys / "tls.key"
+
+    def _read(self) -> KeyPair:
+        if not self._own and self._directory.tls_is_due(time.time()):
+            self._directory.renew_tls(host_names(self._config.host))
+        certificate, key = self._paths()
+        try:
+            return certificates.load_pair(
+                certificate.read_bytes() + b"\n" + key.read_bytes(), file="tls"
+            )
+        except (OSError, InvalidRequest) as error:
+            raise ConfigError(
+                f"the server certificate cannot be used: {error}",
+                fix="check server.tls_certificate and server.tls_key",
+            ) from error
+
+
+def host_names(host: str) -> list[str]:
+    """Return the names of the built-in certificate: the server's own first, then loopback."""
+    return list(dict.fromkeys([host, "localhost", "127.0.0.1", "::1"]))

@@ -1,0 +1,149 @@
+"""Certificates: every identity that was issued, what it may do, and whether it is revoked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.store.database import Connection, from_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """An identity certificate as it is stored."""
+
+    sha256: bytes
+    serial: str
+    der: bytes
+    public_key_sha256: bytes
+    link_code: str | None
+    issued_for: str | None
+    enrollment_id: str | None
+    issued_at: int
+    not_after: int
+    revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """One entry of the revocation list."""
+
+    serial: str
+    revoked_at: datetime
+
+
+_COLUMNS = """sha256, serial, der, public_key_sha256, link_code, issued_for, enrollment_id,
+       issued_at, not_after, revoked_at"""
+
+
+def add(db: Connection, issued: Issued, *, link_code: str | None, transaction_id: str) -> None:
+    """Store a new certificate; the caller's transaction also consumes its challenge."""
+    db.execute(
+        """
+        INSERT INTO certificates (sha256, serial, der, public_key_sha256, transaction_id,
+                                  link_code, issued_for, issued_at, not_after)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            issued.sha256, issued.serial, issued.der, issued.public_key_sha256, transaction_id,
+            link_code, issued.issued_for, issued.issued_at, issued.not_after,
+        ),
+    )  # fmt: skip
+
+
+def by_sha256(db: Connection, sha256: bytes) -> Issued | None:
+    """Return the certificate of this fingerprint, None if it is not one of ours."""
+    return _one(db, f"SELECT {_COLUMNS} FROM certificates WHERE sha256 = ?", (sha256,))
+
+
+def by_transaction(
+    db: Connection, transaction_id: str, public_key_sha256: bytes, *, since: int
+) -> Issued | None:
+    """Return what the same SCEP transaction was given before, if it was after `since`."""
+    query = f"""
+        SELECT {_COLUMNS}
+          FROM certificates
+         WHERE transaction_id = ? AND public_key_sha256 = ? AND issued_at >= ?
+           AND revoked_at IS NULL
+         ORDER BY issued_at DESC
+         LIMIT 1
+        """
+    return _one(db, query, (transaction_id, public_key_sha256, since))
+
+
+def current_of(db: Connection, enrollment_id: str) -> Issued | None:
+    """Return the certificate that the device channel is bound to."""
+    query = f"""
+        SELECT {_COLUMNS}
+          FROM certificates
+         WHERE sha256 = (SELECT certificate_sha256 FROM enrollments WHERE id = ?)
+        """
+    return _one(db, query, (enrollment_id,))
+
+
+def by_serial(db: Connection, serial: str) -> Issued | None:
+    """Return the certificate of this serial number (lower-case hex)."""
+    return _one(db, f"SELECT {_COLUMNS} FROM certificates WHERE serial = ?", (serial,))
+
+
+def bind(db: Connection, sha256: bytes, enrollment_id: str) -> None:
+    """Record which enrollment uses the certificate; it can be used by no other."""
+    db.execute(
+        "UPDATE certificates SET enrollment_id = ? WHERE sha256 = ?", (enrollment_id, sha256)
+    )
+
+
+def revoke(db: Connection, sha256: bytes, *, reason: str, now: int) -> bool:
+    """Revoke a certificate; false if it was revoked before."""
+    changed = db.execute(
+        """
+        UPDATE certificates
+           SET revoked_at = ?, revocation_reason = ?
+         WHERE sha256 = ? AND revoked_at IS NULL
+        """,
+        (now, reason, sha256),
+    ).rowcount
+    return bool(changed)
+
+
+def revoked(db: Connection, now: int) -> list[Revoked]:
+    """Return what the revocation list must name: revoked and not expired yet."""
+    rows = db.execute(
+        """
+        SELECT serial, revoked_at
+          FROM certificates
+         WHERE revoked_at IS NOT NULL AND not_after > ?
+         ORDER BY revoked_at
+        """,
+        (now,),
+    )
+    entries = []
+    for serial, at in rows:
+        moment = from_ms(at)
+        assert moment is not None  # noqa: S101 - the query asks for it
+        entries.append(Revoked(serial=serial, revoked_at=moment))
+    return entries
+
+
+def counts(db: Connection, now: int) -> tuple[int, int]:
+    """Count the valid certificates and the revoked ones."""
+    row = db.execute(
+        """
+        SELECT count(*) FILTER (WHERE revoked_at IS NULL AND not_after > ?),
+               count(*) FILTER (WHERE revoked_at IS NOT NULL)
+          FROM certificates
+        """,
+        (now,),
+    ).fetchone()
+    return int(row[0]), int(row[1])
+
+
+def _one(db: Connection, query: str, values: tuple[object, ...]) -> Issued | None:
+    row = db.execute(query, values).fetchone()
+    if row is None:
+        return None
+    return Issued(
+        sha256=bytes(row[0]), serial=row[1], der=bytes(row[2]), public_key_sha256=bytes(row[3]),
+        link_code=row[4], issued_for=row[5], enrollment_id=row[6], issued_at=row[7],
+        not_after=row[8], revoked_at=row[9],
+    )  # fmt: skip

@@ -1,0 +1,262 @@
+"""Commands: one queue per channel, first in first out, one at a time; history stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from appliance.mdm.command import CommandResult, Status
+from appliance.store.database import Connection, from_ms
+
+# A refused (NotNow) command is set aside until the channel's next Idle; see Apple, "NotNow".
+NEXT_COMMAND = """
+SELECT id, payload, connected_at
+  FROM commands
+ WHERE enrollment_id = :enrollment_id
+   AND finished_at IS NULL
+   AND (status <> 'not_now' OR :idle)
+   AND (expires_at IS NULL OR expires_at > :now)
+ ORDER BY id
+ LIMIT 1
+"""
+
+_HAND_OUT = """
+UPDATE commands
+   SET status = 'sent', connected_at = coalesce(connected_at, :now)
+ WHERE id = :id
+"""
+
+_RECORD = """
+SELECT c.uuid, c.enrollment_id, c.request_type, c.status, c.queued_at, c.pushed_at,
+       c.connected_at, c.finished_at, c.expires_at, c.error_chain, c.payload, r.body, c.id
+  FROM commands AS c
+  LEFT JOIN command_results AS r ON r.command_id = c.id
+"""
+
+_FINAL = {
+    Status.ACKNOWLEDGED: "acknowledged",
+    Status.ERROR: "error",
+    Status.COMMAND_FORMAT_ERROR: "format_error",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCommand:
+    """What is to be queued for one channel."""
+
+    uuid: str
+    enrollment_id: str
+    request_type: str
+    payload: bytes
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRecord:
+    """One command of one channel with its four stages, and the raw answer if there is one."""
+
+    id: str
+    sequence: int
+    target: str
+    request_type: str
+    status: str
+    queued_at: datetime | None
+    pushed_at: datetime | None
+    connected_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    error_chain: list[dict[str, Any]]
+    payload: bytes
+    answer: bytes | None
+
+
+def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
+    """Append commands to their queues.
+
+    Raises:
+        sqlite3.IntegrityError: a UUID that the channel has had already.
+    """
+    db.executemany(
+        """
+        INSERT INTO commands (uuid, enrollment_id, request_type, payload, queued_at, expires_at)
+        VALUES (?, ?, ?, ?, ?, ?)
+        """,
+        [(c.uuid, c.enrollment_id, c.request_type, c.payload, now, c.expires_at) for c in commands],
+    )
+
+
+def exists(db: Connection, uuid: str, enrollment_id: str) -> bool:
+    """Tell whether the channel has had a command of this UUID."""
+    row = db.execute(
+        "SELECT 1 FROM commands WHERE uuid = ? AND enrollment_id = ?", (uuid, enrollment_id)
+    ).fetchone()
+    return row is not None
+
+
+def report(db: Connection, result: CommandResult, answer: bytes, now: int) -> str | None:
+    """Record what the device says of a command of its own channel.
+
+    Returns the request type when the report finishes the command; None for Idle, NotNow, an
+    unknown UUID, and a command that is final already: repeating a report changes nothing.
+    """
+    if result.command_uuid is None:
+        return None
+    row = db.execute(
+        """
+        SELECT id, request_type
+          FROM commands
+         WHERE uuid = ? AND enrollment_id = ? AND finished_at IS NULL
+        """,
+        (result.command_uuid, result.enrollment.id),
+    ).fetchone()
+    if row is None:
+        return None
+    command_id, request_type = row
+    if result.status is Status.NOT_NOW:
+        db.execute("UPDATE commands SET status = 'not_now' WHERE id = ?", (command_id,))
+        return None
+    chain = [asdict(item) for item in result.error_chain]
+    db.execute(
+        """
+        UPDATE commands
+           SET status = ?, finished_at = ?, error_chain = ?,
+               connected_at = coalesce(connected_at, ?)
+         WHERE id = ?
+        """,
+        (_FINAL[result.status], now, json.dumps(chain) if chain else None, now, command_id),
+    )
+    db.execute(
+        "INSERT OR REPLACE INTO command_results (command_id, body) VALUES (?, ?)",
+        (command_id, answer),
+    )
+    return str(request_type)
+
+
+def next_command(db: Connection, enrollment_id: str, *, idle: bool, now: int) -> bytes | None:
+    """Hand out the channel's next command: its payload, or None for an empty queue."""
+    values = {"enrollment_id": enrollment_id, "idle": idle, "now": now}
+    row = db.execute(NEXT_COMMAND, values).fetchone()
+    if row is None:
+        return None
+    db.execute(_HAND_OUT, {"id": row[0], "now": now})
+    return bytes(row[1])
+
+
+def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
+    """The UUID of the command that the channel has not answered yet."""
+    row = db.execute(
+        """
+        SELECT uuid
+          FROM commands
+         WHERE enrollment_id = ? AND finished_at IS NULL AND status = 'sent'
+         ORDER BY id
+         LIMIT 1
+        """,
+        (enrollment_id,),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def cancel(db: Connection, uuid: str, now: int) -> int:
+    """Cancel a command wherever it is still queued or set aside; return how many were."""
+    return db.execute(
+        """
+        UPDATE commands
+           SET status = 'cancelled', finished_at = ?
+         WHERE uuid = ? AND finished_at IS NULL AND status <> 'sent'
+        """,
+        (now, uuid),
+    ).rowcount
+
+
+def clear(db: Connection, enrollment_id: str, now: int) -> None:
+    """Cancel all that waits on one channel: its enrollment begins anew or has ended."""
+    db.execute(
+        """
+        UPDATE commands
+           SET status = 'cancelled', finished_at = ?
+         WHERE enrollment_id = ? AND finished_at IS NULL
+        """,
+        (now, enrollment_id),
+    )
+
+
+def expire(db: Connection, now: int) -> int:
+    """Close the commands whose time is over; return how many."""
+    return db.execute(
+        """
+        UPDATE commands
+           SET status = 'expired', finished_at = :now
+         WHERE finished_at IS NULL AND expires_at IS NOT NULL AND expires_at <= :now
+        """,
+        {"now": now},
+    ).rowcount
+
+
+def backlog(db: Connection, enrollment_id: str, now: int) -> int:
+    """Count the commands that the channel has not finished."""
+    row = db.execute(
+        """
+        SELECT count(*)
+          FROM commands
+         WHERE enrollment_id = ? AND finished_at IS NULL
+           AND (expires_at IS NULL OR expires_at > ?)
+        """,
+        (enrollment_id, now),
+    ).fetchone()
+    return int(row[0])
+
+
+def total_backlog(db: Connection) -> int:
+    """Count the unfinished commands of all channels."""
+    row = db.execute("SELECT count(*) FROM commands WHERE finished_at IS NULL").fetchone()
+    return int(row[0])
+
+
+def pushed(db: Connection, enrollment_id: str, now: int) -> None:
+    """Record that Apple accepted the push that announces the channel's backlog."""
+    db.execute(
+        """
+        UPDATE commands
+           SET pushed_at = ?
+         WHERE enrollment_id = ? AND finished_at IS NULL AND pushed_at IS NULL
+        """,
+        (now, enrollment_id),
+    )
+
+
+def find(db: Connection, uuid: str) -> list[CommandRecord]:
+    """Return the command of this UUID, once for each channel that it was queued for."""
+    return [
+        _record(row) for row in db.execute(f"{_RECORD} WHERE c.uuid = ? ORDER BY c.id", (uuid,))
+    ]
+
+
+def history(db: Connection, enrollment_id: str, *, before: int, limit: int) -> list[CommandRecord]:
+    """Return a channel's commands, newest first, with a sequence below `before`."""
+    rows = db.execute(
+        f"{_RECORD} WHERE c.enrollment_id = ? AND c.id < ? ORDER BY c.id DESC LIMIT ?",
+        (enrollment_id, before, limit),
+    )
+    return [_record(row) for row in rows]
+
+
+def _record(row: tuple[Any, ...]) -> CommandRecord:
+    return CommandRecord(
+        id=row[0],
+        target=row[1],
+        request_type=row[2],
+        status=row[3],
+        queued_at=from_ms(row[4]),
+        pushed_at=from_ms(row[5]),
+        connected_at=from_ms(row[6]),
+        finished_at=from_ms(row[7]),
+        expires_at=from_ms(row[8]),
+        error_chain=json.loads(row[9]) if row[9] else [],
+        payload=bytes(row[10]),
+        answer=None if row[11] is None else bytes(row[11]),
+        sequence=row[12],
+    )

@@ -1,0 +1,287 @@
+"""Connections, transactions, migrations: the only file that knows how SQLite is driven."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from appliance import resources
+from appliance.errors import Busy, DataDirectoryUnusable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Connection = sqlite3.Connection
+
+_READERS = 2
+_LARGEST_BATCH = 256
+_BUSY_SECONDS = 5
+_CHECKPOINT_BYTES = 8 << 20
+
+
+def from_ms(milliseconds: int | None) -> datetime | None:
+    """Turn a stored time into a datetime in UTC; NULL stays None."""
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    unit: Callable[[Connection], Any]
+    future: asyncio.Future[Any]
+
+
+class Database:
+    """One writer with group commit, and readers with connections of their own.
+
+    All units of work that wait are put into one transaction, a savepoint each, and are woken
+    after its commit, which is on the disk (`synchronous=FULL`) by then.
+    """
+
+    def __init__(
+        self, path: Path, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]
+    ) -> None:
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._writer = writer
+        self._readers = readers
+        self._reading = [asyncio.Lock() for _ in readers]
+        self._next_reader = 0
+        self._waiting: list[_Waiting] = []
+        self._pump_task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, path: Path, *, backups: Path | None = None) -> Database:
+        """Open or create the database at `path` and bring its schema up to date.
+
+        Before a migration of existing data a snapshot is written to `backups`.
+
+        Raises:
+            DataDirectoryUnusable: the file is of a newer release, foreign or damaged.
+        """
+        writer = await _connect(path, readonly=False)
+        try:
+            await _run(writer, partial(migrate, backups=backups))
+            readers = [await _connect(path, readonly=True) for _ in range(_READERS)]
+        except BaseException:
+            await writer.close()
+            raise
+        return cls(path, writer, readers)
+
+    async def close(self) -> None:
+        """Finish what waits, checkpoint, and end the threads."""
+        if self._pump_task is not None:
+            await asyncio.wait({self._pump_task}, timeout=_BUSY_SECONDS)
+        for reader in self._readers:
+            await reader.close()
+        try:
+            await _run(self._writer, _checkpoint)
+        except sqlite3.Error:
+            logger.warning("the last checkpoint failed; the next start does it")
+        await self._writer.close()
+
+    async def read(self, unit: Callable[[Connection], T]) -> T:
+        """Run `unit` on a reader's connection, inside one snapshot."""
+        index = self._next_reader = (self._next_reader + 1) % len(self._readers)
+        async with self._reading[index]:
+            return await _run(self._readers[index], partial(_snapshot, unit))
+
+    def write(self, unit: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Run `unit` in the next group commit; the result arrives when it is on the disk.
+
+        Raises, when awaited:
+            Busy: the transaction could not be committed; nothing of it is stored.
+            whatever `unit` raises: only its own changes are undone.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(unit, future))
+        if self._pump_task is None or self._pump_task.done():
+            self._pump_task = asyncio.get_running_loop().create_task(self._pump())
+        return future
+
+    def size_bytes(self) -> int:
+        """Return the size of the database file."""
+        return self._path.stat().st_size
+
+    async def backup(self, target: Path) -> None:
+        """Write a consistent copy of the database to `target`, which must not exist."""
+        async with AsyncExitStack() as stack:
+            for lock in self._reading:
+                await stack.enter_async_context(lock)
+            await _run(self._writer, partial(_copy, target=target))
+
+    async def _pump(self) -> None:
+        while self._waiting:
+            batch, self._waiting = (
+                self._waiting[:_LARGEST_BATCH],
+                self._waiting[_LARGEST_BATCH:],
+            )
+            try:
+                outcomes = await _run(self._writer, partial(_commit_batch, batch))
+            except Exception as error:  # nothing was committed: every waiter must know
+                logger.warning("commit failed", extra={"reason": str(error)})
+                for waiting in batch:
+                    _resolve(waiting.future, error=_busy(error))
+                continue
+            for waiting, (result, problem) in zip(batch, outcomes, strict=True):
+                _resolve(waiting.future, result, error=problem)
+            await self._checkpoint_when_due()
+
+    async def _checkpoint_when_due(self) -> None:
+        """Checkpoint only here, with no reader inside a transaction.
+
+        SQLite before 3.51.3 can lose commits when a checkpoint races a second connection
+        ("WAL-reset bug", sqlite.org/wal.html); no other connection ever checkpoints.
+        """
+        try:
+            size = self._wal.stat().st_size
+        except OSError:
+            return
+        if size < _CHECKPOINT_BYTES:
+            return
+        async with AsyncExitStack() as stack:
+            for lock in self._reading:
+                await stack.enter_async_context(lock)
+            try:
+                await _run(self._writer, _checkpoint)
+            except sqlite3.Error as error:
+                logger.warning("checkpoint failed", extra={"reason": str(error)})
+
+
+def migrate(db: Connection, *, backups: Path | None = None) -> None:
+    """Apply the numbered migrations that `db` lacks, all in one transaction.
+
+    Raises:
+        DataDirectoryUnusable: the schema is newer than this release, or not ours.
+    """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    scripts = [
+        (int(name[:4]), name)
+        for name in resources.names("store/migrations")
+        if re.fullmatch(r"\d{4}_\w+\.sql", name)
+    ]
+    if version > scripts[-1][0]:
+        raise DataDirectoryUnusable(
+            f"the database has schema {version}, this release knows {scripts[-1][0]}",
+            fix="run the newer release, or restore the backup made before the upgrade",
+        )
+    foreign = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if version == 0 and foreign:
+        raise DataDirectoryUnusable("appliance.db is not a database of the appliance")
+    pending = [name for number, name in scripts if number > version]
+    if not pending:
+        return
+    if version and backups is not None:
+        _copy(db, target=backups / f"before-schema-{scripts[-1][0]:04}-from-{version:04}.db")
+    statements = [resources.text(f"store/migrations/{name}") for name in pending]
+    # executescript commits first, so the transaction has to be inside the script.
+    db.executescript(
+        f"BEGIN IMMEDIATE;\n{''.join(statements)}\nPRAGMA user_version = {scripts[-1][0]};\nCOMMIT;"
+    )
+
+
+async def _connect(path: Path, *, readonly: bool) -> aiosqlite.Connection:
+    target = f"{path.as_uri()}?mode={'ro' if readonly else 'rwc'}"
+    connection = await aiosqlite.connect(
+        target, uri=True, isolation_level=None, cached_statements=512, timeout=_BUSY_SECONDS
+    )
+    await _run(connection, partial(_prepare, readonly=readonly))
+    return connection
+
+
+def _prepare(db: Connection, *, readonly: bool) -> None:
+    if not readonly:
+        db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute("PRAGMA cache_size = -16384")
+    if sys.platform == "darwin":  # fsync alone leaves the data in the drive's cache there
+        db.execute("PRAGMA fullfsync = ON")
+        db.execute("PRAGMA checkpoint_fullfsync = ON")
+
+
+async def _run(connection: aiosqlite.Connection, function: Callable[[Connection], T]) -> T:
+    """Run `function` in the connection's own thread.
+
+    aiosqlite has no public call for this; here is the only place that knows the private one.
+    """
+    execute: Any = connection._execute
+    result: T = await execute(function, connection._conn)
+    return result
+
+
+def _commit_batch(batch: list[_Waiting], db: Connection) -> list[tuple[Any, BaseException | None]]:
+    outcomes: list[tuple[Any, BaseException | None]] = []
+    execute = db.execute
+    execute("BEGIN IMMEDIATE")
+    try:
+        for waiting in batch:
+            execute("SAVEPOINT unit")
+            try:
+                outcomes.append((waiting.unit(db), None))
+            except sqlite3.OperationalError:
+                raise  # the disk or the file, not the unit: nothing of this batch may pass
+            except Exception as error:
+                execute("ROLLBACK TO unit")
+                outcomes.append((None, error))
+            execute("RELEASE unit")
+        execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            execute("ROLLBACK")
+        raise
+    return outcomes
+
+
+def _snapshot(unit: Callable[[Connection], T], db: Connection) -> T:
+    db.execute("BEGIN")
+    try:
+        return unit(db)
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _checkpoint(db: Connection) -> None:
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def _copy(db: Connection, *, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial_file = target.with_name(target.name + ".partial")
+    partial_file.unlink(missing_ok=True)
+    copy = sqlite3.connect(partial_file)
+    try:
+        partial_file.chmod(0o600)
+        db.backup(copy)
+    finally:
+        copy.close()
+    partial_file.replace(target)
+
+
+def _resolve(
+    future: asyncio.Future[Any], result: Any = None, *, error: BaseException | None = None
+) -> None:
+    if future.done():  # the caller has gone; what was committed stays
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _busy(error: Exception) -> Exception:
+    if isinstance(error, sqlite3.Error):
+        return Busy(f"the store cannot write now: {error}", fix="try again in a few seconds")
+    return error

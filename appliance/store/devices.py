@@ -1,0 +1,229 @@
+"""Devices: what is known of each, and the lists that people read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from appliance.mdm.device import DeviceFacts
+from appliance.store.database import Connection, from_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One channel as the API shows it; `id` is the enrollment ID."""
+
+    id: str
+    channel: str  # device or user
+    type: str
+    parent_id: str | None
+    serial_number: str | None
+    udid: str | None
+    name: str | None
+    model: str | None
+    os_version: str | None
+    enrolled: bool
+    state: str  # enrolled, authenticated, checked_out, forgotten, blocked
+    last_seen: datetime | None
+    enrolled_at: datetime | None
+    queue_depth: int
+    token_update_tally: int
+    awaiting_configuration: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDetails:
+    """A device with the whole of its last answers."""
+
+    device: Device
+    facts: DeviceFacts
+    information: dict[str, Any] | None
+    information_at: datetime | None
+    security: dict[str, Any] | None
+    security_at: datetime | None
+    push_outcome: str | None
+    push_sent_at: datetime | None
+    certificate_serial: str | None
+    certificate_not_after: datetime | None
+
+
+_FACTS = msgspec.json.Decoder(DeviceFacts)
+
+_SUMMARY = """
+SELECT e.id, e.device_id, e.type, e.state, e.blocked_at, e.last_seen_at, e.enrolled_at,
+       d.serial_number, d.udid, d.name, d.model, d.os_version,
+       (SELECT count(*) FROM commands AS c
+         WHERE c.enrollment_id = e.id AND c.finished_at IS NULL),
+       e.token_update_tally, e.awaiting_configuration
+  FROM enrollments AS e
+  LEFT JOIN devices AS d ON d.enrollment_id = e.id
+"""
+
+
+def put_facts(db: Connection, enrollment_id: str, facts: DeviceFacts) -> None:
+    """Store what is known of the device now."""
+    db.execute(
+        """
+        INSERT INTO devices (enrollment_id, serial_number, udid, name, model, os_version, facts)
+        VALUES (:id, :serial, :udid, :name, :model, :os, :facts)
+        ON CONFLICT (enrollment_id) DO UPDATE
+           SET serial_number = :serial, udid = :udid, name = :name, model = :model,
+               os_version = :os, facts = :facts
+        """,
+        {
+            "id": enrollment_id,
+            "serial": facts.serial_number,
+            "udid": facts.udid,
+            "name": facts.name,
+            "model": facts.model_name or facts.product_name or facts.model,
+            "os": facts.os_version,
+            "facts": msgspec.json.encode(facts).decode(),
+        },
+    )
+
+
+def facts(db: Connection, enrollment_id: str) -> DeviceFacts | None:
+    """Return what is known of the device."""
+    row = db.execute(
+        "SELECT facts FROM devices WHERE enrollment_id = ?", (enrollment_id,)
+    ).fetchone()
+    return None if row is None else _FACTS.decode(row[0])
+
+
+def put_information(db: Connection, enrollment_id: str, answer: dict[str, Any], now: int) -> None:
+    """Merge a DeviceInformation answer into what earlier ones said."""
+    _merge(db, "information", enrollment_id, answer, now)
+
+
+def put_security(db: Connection, enrollment_id: str, answer: dict[str, Any], now: int) -> None:
+    """Merge a SecurityInfo answer into what earlier ones said."""
+    _merge(db, "security", enrollment_id, answer, now)
+
+
+def page(
+    db: Connection, *, query: str | None, after: str, limit: int, channel: str | None = "device"
+) -> list[Device]:
+    """Return devices by id, whose id, serial, name, model or OS contains `query`."""
+    pattern = None if not query else f"%{_escape(query)}%"
+    rows = db.execute(
+        f"""
+        {_SUMMARY}
+         WHERE e.id > :after
+           AND (:channel IS NULL OR (e.device_id IS NULL) = (:channel = 'device'))
+           AND (:pattern IS NULL
+                OR e.id LIKE :pattern ESCAPE '\\' OR d.serial_number LIKE :pattern ESCAPE '\\'
+                OR d.name LIKE :pattern ESCAPE '\\' OR d.model LIKE :pattern ESCAPE '\\'
+                OR d.os_version LIKE :pattern ESCAPE '\\')
+         ORDER BY e.id
+         LIMIT :limit
+        """,
+        {"after": after, "pattern": pattern, "limit": limit, "channel": channel},
+    )
+    return [_device(row) for row in rows]
+
+
+def get(db: Connection, enrollment_id: str) -> Device | None:
+    """Return one channel."""
+    row = db.execute(f"{_SUMMARY} WHERE e.id = ?", (enrollment_id,)).fetchone()
+    return None if row is None else _device(row)
+
+
+def find_id(db: Connection, name: str) -> str | None:
+    """Return the enrollment ID for an ID or a serial number of a device channel."""
+    row = db.execute(
+        """
+        SELECT id FROM enrollments WHERE id = :name
+        UNION ALL
+        SELECT enrollment_id FROM devices WHERE serial_number = :name
+        LIMIT 1
+        """,
+        {"name": name},
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def details(db: Connection, enrollment_id: str) -> DeviceDetails | None:
+    """Return one channel with all that it answered."""
+    device = get(db, enrollment_id)
+    if device is None:
+        return None
+    row = db.execute(
+        """
+        SELECT d.facts, d.information, d.information_at, d.security, d.security_at,
+               p.outcome, p.sent_at, c.serial, c.not_after
+          FROM enrollments AS e
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+          LEFT JOIN pushes AS p ON p.enrollment_id = e.id
+          LEFT JOIN certificates AS c ON c.sha256 = e.certificate_sha256
+         WHERE e.id = ?
+        """,
+        (enrollment_id,),
+    ).fetchone()
+    return DeviceDetails(
+        device=device,
+        facts=_FACTS.decode(row[0] or "{}"),
+        information=json.loads(row[1]) if row[1] else None,
+        information_at=from_ms(row[2]),
+        security=json.loads(row[3]) if row[3] else None,
+        security_at=from_ms(row[4]),
+        push_outcome=row[5],
+        push_sent_at=from_ms(row[6]),
+        certificate_serial=row[7],
+        certificate_not_after=from_ms(row[8]),
+    )
+
+
+def states(db: Connection) -> dict[str, int]:
+    """Count the device channels by state."""
+    rows = db.execute(
+        """
+        SELECT CASE WHEN blocked_at IS NULL THEN state ELSE 'blocked' END AS shown, count(*)
+          FROM enrollments
+         WHERE device_id IS NULL
+         GROUP BY shown
+        """
+    )
+    return dict(rows.fetchall())
+
+
+def _merge(
+    db: Connection, column: str, enrollment_id: str, answer: dict[str, Any], now: int
+) -> None:
+    row = db.execute(
+        f"SELECT {column} FROM devices WHERE enrollment_id = ?",
+        (enrollment_id,),
+    ).fetchone()
+    known = json.loads(row[0]) if row is not None and row[0] else {}
+    db.execute(
+        f"UPDATE devices SET {column} = ?, {column}_at = ? WHERE enrollment_id = ?",
+        (json.dumps({**known, **answer}), now, enrollment_id),
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _device(row: tuple[Any, ...]) -> Device:
+    return Device(
+        id=row[0],
+        parent_id=row[1],
+        channel="device" if row[1] is None else "user",
+        type=row[2],
+        state="blocked" if row[4] is not None else row[3],
+        enrolled=row[3] == "enrolled" and row[4] is None,
+        last_seen=from_ms(row[5]),
+        enrolled_at=from_ms(row[6]),
+        serial_number=row[7],
+        udid=row[8],
+        name=row[9],
+        model=row[10],
+        os_version=row[11],
+        queue_depth=row[12],
+        token_update_tally=row[13],
+        awaiting_configuration=bool(row[14]),
+    )

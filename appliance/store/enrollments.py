@@ -1,0 +1,206 @@
+"""Enrollments: one row per channel, the certificate that owns it, and how to push to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.errors import EnrollmentBlocked, NotAuthorized
+from appliance.mdm.checkin import TokenUpdate
+from appliance.mdm.enrollment import EnrollmentID
+from appliance.store.database import Connection
+
+# The hot path: the certificate is looked up on the device channel, which owns its users.
+_AUTHORIZE = """
+SELECT device.certificate_sha256, device.state, device.blocked_at, certificate.revoked_at,
+       channel.state
+  FROM enrollments AS device
+  JOIN certificates AS certificate ON certificate.sha256 = device.certificate_sha256
+  LEFT JOIN enrollments AS channel ON channel.id = :channel
+ WHERE device.id = :device
+"""
+
+_TOUCH = "UPDATE enrollments SET last_seen_at = ? WHERE id = ?"
+
+_COMPLETE = """
+INSERT INTO enrollments (id, device_id, type, state, topic, push_token, push_magic,
+                         token_update_tally, awaiting_configuration, enrolled_at, last_seen_at)
+VALUES (:id, :device_id, :type, 'enrolled', :topic, :token, :magic, 1, :awaiting, :now, :now)
+ON CONFLICT (id) DO UPDATE
+   SET state = 'enrolled',
+       topic = :topic,
+       push_token = :token,
+       push_magic = :magic,
+       token_update_tally = token_update_tally + 1,
+       awaiting_configuration = coalesce(:given_awaiting, awaiting_configuration),
+       enrolled_at = CASE state WHEN 'enrolled' THEN enrolled_at ELSE :now END,
+       ended_at = NULL,
+       last_seen_at = :now
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What stands in the way of an Authenticate, or does not."""
+
+    state: str
+    certificate_sha256: bytes | None
+    blocked: bool
+    reenroll_until: int | None
+
+    def is_known(self) -> bool:
+        """Enrolled and not checked out, blocked or forgotten: its identity is protected."""
+        return self.state == "enrolled"
+
+
+def authorize(
+    db: Connection, enrollment: EnrollmentID, sha256: bytes, *, new_channel: bool = False
+) -> None:
+    """Check that the certificate `sha256` may speak for `enrollment`.
+
+    Args:
+        new_channel: true for TokenUpdate, which creates a user channel.
+
+    Raises:
+        NotAuthorized: another certificate, a revoked one, or an enrollment that has ended.
+        EnrollmentBlocked: it is the right certificate, and an administrator blocked it.
+    """
+    device_id = enrollment.parent_id or enrollment.id
+    row = db.execute(_AUTHORIZE, {"device": device_id, "channel": enrollment.id}).fetchone()
+    if row is None or row[0] != sha256:
+        raise NotAuthorized("the certificate is not bound to this enrollment")
+    _, device_state, blocked_at, revoked_at, channel_state = row
+    if blocked_at is not None:
+        raise EnrollmentBlocked("an administrator blocked this enrollment")
+    if revoked_at is not None:
+        raise NotAuthorized("the certificate is revoked")
+    if device_state not in ("enrolled", "authenticated"):
+        raise NotAuthorized(f"the enrollment has ended: {device_state}")
+    if channel_state != "enrolled" and not new_channel:
+        raise NotAuthorized("the channel has not sent a TokenUpdate")
+
+
+def touch(db: Connection, enrollment_id: str, now: int) -> None:
+    """Record that the channel was heard of."""
+    db.execute(_TOUCH, (now, enrollment_id))
+
+
+def known(db: Connection, enrollment_id: str) -> Known | None:
+    """Return what is stored of a device channel, None if it was never seen."""
+    row = db.execute(
+        """
+        SELECT state, certificate_sha256, blocked_at, reenroll_until
+          FROM enrollments
+         WHERE id = ? AND device_id IS NULL
+        """,
+        (enrollment_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Known(
+        state=row[0], certificate_sha256=row[1], blocked=row[2] is not None, reenroll_until=row[3]
+    )
+
+
+def begin(db: Connection, enrollment: EnrollmentID, *, sha256: bytes, topic: str, now: int) -> None:
+    """Bind the certificate to the device and put all its channels back to the beginning."""
+    db.execute(
+        """
+        INSERT INTO enrollments (id, type, state, certificate_sha256, topic,
+                                 authenticated_at, last_seen_at)
+        VALUES (:id, :type, 'authenticated', :sha256, :topic, :now, :now)
+        ON CONFLICT (id) DO UPDATE
+           SET state = 'authenticated', certificate_sha256 = :sha256, topic = :topic,
+               push_token = NULL, push_magic = NULL, token_update_tally = 0,
+               awaiting_configuration = 0, reenroll_until = NULL, authenticated_at = :now,
+               enrolled_at = NULL, ended_at = NULL, last_seen_at = :now
+        """,
+        {
+            "id": enrollment.id, "type": str(enrollment.type), "sha256": sha256,
+            "topic": topic, "now": now,
+        },
+    )  # fmt: skip
+    _disable_users(db, enrollment.id, now)
+
+
+def complete(db: Connection, message: TokenUpdate, now: int) -> int:
+    """Store how to push to the channel; return its tally, 1 for a new enrollment."""
+    enrollment = message.enrollment
+    db.execute(
+        _COMPLETE,
+        {
+            "id": enrollment.id,
+            "device_id": enrollment.parent_id,
+            "type": str(enrollment.type),
+            "topic": message.topic,
+            "token": message.token,
+            "magic": message.push_magic,
+            "awaiting": int(bool(message.awaiting_configuration)),
+            "given_awaiting": (
+                None
+                if message.awaiting_configuration is None
+                else int(message.awaiting_configuration)
+            ),
+            "now": now,
+        },
+    )
+    row = db.execute(
+        "SELECT token_update_tally FROM enrollments WHERE id = ?", (enrollment.id,)
+    ).fetchone()
+    return int(row[0])
+
+
+def end(db: Connection, enrollment_id: str, *, state: str, now: int) -> None:
+    """End a device's enrollment and its users': `checked_out` by itself or `forgotten` by us."""
+    db.execute(
+        """
+        UPDATE enrollments
+           SET state = ?, push_token = NULL, push_magic = NULL, token_update_tally = 0,
+               reenroll_until = NULL, ended_at = ?
+         WHERE id = ?
+        """,
+        (state, now, enrollment_id),
+    )
+    _disable_users(db, enrollment_id, now)
+
+
+def set_blocked(db: Connection, enrollment_id: str, blocked_at: int | None) -> None:
+    """Block a device channel, or lift the block with None."""
+    db.execute("UPDATE enrollments SET blocked_at = ? WHERE id = ?", (blocked_at, enrollment_id))
+
+
+def allow_reenrollment(db: Connection, enrollment_id: str, until: int) -> None:
+    """Let the next Authenticate of this device bring a new identity, until then."""
+    db.execute("UPDATE enrollments SET reenroll_until = ? WHERE id = ?", (until, enrollment_id))
+
+
+def channels(db: Connection, device_id: str) -> list[str]:
+    """Return the ids of a device channel and of its users' channels."""
+    rows = db.execute(
+        "SELECT id FROM enrollments WHERE id = :id OR device_id = :id", {"id": device_id}
+    )
+    return [row[0] for row in rows]
+
+
+def count_other_topics(db: Connection, topic: str) -> int:
+    """Count the enrolled devices that listen to another push topic than this one."""
+    row = db.execute(
+        """
+        SELECT count(*)
+          FROM enrollments
+         WHERE state = 'enrolled' AND device_id IS NULL AND topic <> ?
+        """,
+        (topic,),
+    ).fetchone()
+    return int(row[0])
+
+
+def _disable_users(db: Connection, device_id: str, now: int) -> None:
+    db.execute(
+        """
+        UPDATE enrollments
+           SET state = 'checked_out', push_token = NULL, push_magic = NULL,
+               token_update_tally = 0, ended_at = ?
+         WHERE device_id = ?
+        """,
+        (now, device_id),
+    )

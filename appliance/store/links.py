@@ -1,0 +1,170 @@
+"""Enrollment links and the one-time SCEP challenges that their profiles carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.errors import NotAuthorized, NotFound
+from appliance.store.database import Connection, from_ms
+
+_USED_CHALLENGES_STAY_MS = 24 * 3600 * 1000
+_CLOCK_MAY_STEP_BACK_MS = 60 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollmentLink:
+    """A link that lets `uses` devices enroll until `expires_at`."""
+
+    code: str
+    label: str
+    uses: int
+    used: int
+    created_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    state: str  # open, used_up, expired, revoked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """What a challenge is bound to."""
+
+    link_code: str | None
+    issued_for: str | None
+
+
+def add(db: Connection, code: str, *, label: str, uses: int, now: int, expires_at: int) -> None:
+    """Store a new link."""
+    db.execute(
+        """
+        INSERT INTO enrollment_links (code, label, uses, created_at, expires_at)
+        VALUES (?, ?, ?, ?, ?)
+        """,
+        (code, label, uses, now, expires_at),
+    )
+
+
+def get(db: Connection, code: str, now: int) -> EnrollmentLink:
+    """Return the link.
+
+    Raises:
+        NotFound: there never was such a link.
+    """
+    row = db.execute(
+        """
+        SELECT code, label, uses, used, created_at, expires_at, revoked_at
+          FROM enrollment_links
+         WHERE code = ?
+        """,
+        (code,),
+    ).fetchone()
+    if row is None:
+        raise NotFound("enrollment_link", code)
+    return _link(row, now)
+
+
+def all_links(db: Connection, now: int, *, limit: int = 1000) -> list[EnrollmentLink]:
+    """Return the newest links."""
+    rows = db.execute(
+        """
+        SELECT code, label, uses, used, created_at, expires_at, revoked_at
+          FROM enrollment_links
+         ORDER BY created_at DESC, code
+         LIMIT ?
+        """,
+        (limit,),
+    )
+    return [_link(row, now) for row in rows]
+
+
+def revoke(db: Connection, code: str, now: int) -> None:
+    """Revoke a link: no profile and no certificate comes of it any more."""
+    db.execute(
+        "UPDATE enrollment_links SET revoked_at = coalesce(revoked_at, ?) WHERE code = ?",
+        (now, code),
+    )
+
+
+def add_challenge(
+    db: Connection,
+    sha256: bytes,
+    *,
+    link_code: str | None,
+    issued_for: str | None,
+    now: int,
+    expires_at: int,
+) -> None:
+    """Store the hash of a fresh challenge, bound to its link or to a device."""
+    db.execute(
+        """
+        INSERT INTO challenges (sha256, link_code, issued_for, created_at, expires_at)
+        VALUES (?, ?, ?, ?, ?)
+        """,
+        (sha256, link_code, issued_for, now, expires_at),
+    )
+
+
+def check_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:
+    """Return what a challenge is bound to, if it can be used now; nothing is consumed.
+
+    Raises:
+        NotAuthorized: unknown, used, expired, or its link is used up or revoked.
+    """
+    row = db.execute(
+        """
+        SELECT c.link_code, c.issued_for, c.created_at, c.used_at, l.revoked_at, l.uses - l.used
+          FROM challenges AS c
+          LEFT JOIN enrollment_links AS l ON l.code = c.link_code
+         WHERE c.sha256 = ? AND c.expires_at > ?
+        """,
+        (sha256, now),
+    ).fetchone()
+    if row is None:
+        raise NotAuthorized("the challenge is unknown or expired")
+    link_code, issued_for, created_at, used_at, revoked_at, left = row
+    if used_at is not None:
+        raise NotAuthorized("the challenge was used before")
+    if now < created_at - _CLOCK_MAY_STEP_BACK_MS:
+        raise NotAuthorized("the clock was set back to before the challenge was made")
+    if link_code is not None and (revoked_at is not None or left <= 0):
+        raise NotAuthorized("the enrollment link is used up or revoked")
+    return Challenge(link_code=link_code, issued_for=issued_for)
+
+
+def consume_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:
+    """Use a challenge up, and count a use of its link; raises as `check_challenge`."""
+    challenge = check_challenge(db, sha256, now)
+    db.execute("UPDATE challenges SET used_at = ? WHERE sha256 = ?", (now, sha256))
+    if challenge.link_code is not None:
+        db.execute(
+            "UPDATE enrollment_links SET used = used + 1 WHERE code = ?", (challenge.link_code,)
+        )
+    return challenge
+
+
+def void_expired(db: Connection, now: int) -> int:
+    """Delete what expired: a clock that is set back later cannot revive it."""
+    return db.execute(
+        """
+        DELETE FROM challenges
+         WHERE expires_at <= :now OR (used_at IS NOT NULL AND used_at < :now - :stay)
+        """,
+        {"now": now, "stay": _USED_CHALLENGES_STAY_MS},
+    ).rowcount
+
+
+def _link(row: tuple[str, str, int, int, int, int, int | None], now: int) -> EnrollmentLink:
+    code, label, uses, used, created_at, expires_at, revoked_at = row
+    if revoked_at is not None:
+        state = "revoked"
+    elif used >= uses:
+        state = "used_up"
+    elif expires_at <= now:
+        state = "expired"
+    else:
+        state = "open"
+    return EnrollmentLink(
+        code=code, label=label, uses=uses, used=used, created_at=from_ms(created_at),
+        expires_at=from_ms(expires_at), revoked_at=from_ms(revoked_at), state=state,
+    )  # fmt: skip

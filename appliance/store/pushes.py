@@ -1,0 +1,136 @@
+"""Pushes: at most one pending per channel, and what became of the last one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.store.database import Connection
+
+_DUE = """
+SELECT p.enrollment_id, e.topic, e.push_token, e.push_magic, p.attempts, p.reminders,
+       EXISTS (SELECT 1 FROM commands AS c
+                WHERE c.enrollment_id = p.enrollment_id AND c.finished_at IS NULL
+                  AND (c.expires_at IS NULL OR c.expires_at > :now))
+  FROM pushes AS p
+  JOIN enrollments AS e ON e.id = p.enrollment_id
+ WHERE p.refused_at IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuePush:
+    """A channel that is to be woken now."""
+
+    enrollment_id: str
+    topic: str | None
+    token: bytes | None
+    push_magic: str | None
+    attempts: int
+    reminders: int
+    backlog: bool
+
+
+def request(db: Connection, enrollment_id: str, due_at: int) -> None:
+    """Ask for a push; one that is pending already is only brought forward."""
+    db.execute(
+        """
+        INSERT INTO pushes (enrollment_id, due_at)
+        VALUES (:id, :due_at)
+        ON CONFLICT (enrollment_id) DO UPDATE
+           SET due_at = min(coalesce(due_at, :due_at), :due_at), reminders = 0
+        """,
+        {"id": enrollment_id, "due_at": due_at},
+    )
+
+
+def reset(db: Connection, enrollment_id: str) -> None:
+    """A TokenUpdate arrived: earlier refusals of its old token no longer count."""
+    db.execute(
+        "UPDATE pushes SET refused_at = NULL, attempts = 0 WHERE enrollment_id = ?",
+        (enrollment_id,),
+    )
+
+
+def due(db: Connection, now: int, *, limit: int) -> list[DuePush]:
+    """Return the channels whose push is due, the longest waiting first."""
+    rows = db.execute(
+        f"{_DUE} AND p.due_at <= :now AND p.due_at IS NOT NULL ORDER BY p.due_at LIMIT :limit",
+        {"now": now, "limit": limit},
+    )
+    return [_due_push(row) for row in rows]
+
+
+def one(db: Connection, enrollment_id: str, now: int) -> DuePush | None:
+    """Return one channel, due or not; None if it cannot be pushed to."""
+    row = db.execute(
+        f"{_DUE} AND p.enrollment_id = :id AND e.push_token IS NOT NULL",
+        {"now": now, "id": enrollment_id},
+    ).fetchone()
+    return None if row is None else _due_push(row)
+
+
+def next_due(db: Connection) -> int | None:
+    """Return when the next push is due, None if nothing is pending."""
+    row = db.execute(
+        """
+        SELECT p.due_at
+          FROM pushes AS p
+          JOIN enrollments AS e ON e.id = p.enrollment_id
+         WHERE p.due_at IS NOT NULL AND p.refused_at IS NULL
+           AND e.state = 'enrolled' AND e.blocked_at IS NULL
+         ORDER BY p.due_at
+         LIMIT 1
+        """
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def accepted(
+    db: Connection, enrollment_id: str, *, apns_id: str, now: int, remind_at: int | None
+) -> None:
+    """Apple took it; ask again at `remind_at` if the device has not answered by then."""
+    db.execute(
+        """
+        UPDATE pushes
+           SET due_at = ?, attempts = 0, reminders = reminders + 1, sent_at = ?,
+               outcome = 'accepted', apns_id = ?
+         WHERE enrollment_id = ?
+        """,
+        (remind_at, now, apns_id, enrollment_id),
+    )
+
+
+def failed(db: Connection, enrollment_id: str, *, outcome: str, due_at: int) -> None:
+    """It did not get through; try again at `due_at`."""
+    db.execute(
+        """
+        UPDATE pushes
+           SET due_at = ?, attempts = attempts + 1, outcome = ?
+         WHERE enrollment_id = ?
+        """,
+        (due_at, outcome, enrollment_id),
+    )
+
+
+def refused(db: Connection, enrollment_id: str, *, outcome: str, now: int) -> None:
+    """Apple refuses the token: no push until the device sends a TokenUpdate."""
+    db.execute(
+        "UPDATE pushes SET due_at = NULL, refused_at = ?, outcome = ? WHERE enrollment_id = ?",
+        (now, outcome, enrollment_id),
+    )
+
+
+def drop(db: Connection, enrollment_id: str) -> None:
+    """Nothing is left to announce."""
+    db.execute(
+        "UPDATE pushes SET due_at = NULL, reminders = 0 WHERE enrollment_id = ?", (enrollment_id,)
+    )
+
+
+def _due_push(row: tuple[Any, ...]) -> DuePush:
+    return DuePush(
+        enrollment_id=row[0], topic=row[1],
+        token=None if row[2] is None else bytes(row[2]), push_magic=row[3],
+        attempts=row[4], reminders=row[5], backlog=bool(row[6]),
+    )  # fmt: skip

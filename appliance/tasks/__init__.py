@@ -1,0 +1,1 @@
+"""Background jobs: supervised, bounded, repeated; they find their work in the store."""

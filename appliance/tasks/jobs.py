@@ -1,0 +1,43 @@
+"""The list of jobs, as data."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from appliance.services import Services
+from appliance.services.tls import Tls
+from appliance.tasks.supervisor import Job
+
+_MINUTE = 60.0
+_HOUR = 60 * _MINUTE
+
+
+def jobs(services: Services, tls: Tls) -> list[Job]:
+    """Return every background job of the server."""
+    return [
+        Job(
+            name="push",
+            run=services.push.wake_backlog,
+            timeout_seconds=_HOUR,
+            nudge=services.push.work,
+        ),
+        Job(
+            name="housekeeping",
+            run=_every(_MINUTE, services.housekeeping.close_expired),
+            timeout_seconds=_MINUTE,
+        ),
+        Job(
+            name="server certificate",
+            run=_every(_HOUR, lambda: asyncio.to_thread(tls.renew_if_due)),
+            timeout_seconds=_MINUTE,
+        ),
+    ]
+
+
+def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[float]]:
+    async def run() -> float:
+        await action()
+        return seconds
+
+    return run

@@ -1,0 +1,52 @@
+"""The supervisor: runs each job again and again, bounded and observable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from appliance import logs
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_BACKOFF_SECONDS = 60.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One job; `run` returns the seconds until it wants to run again."""
+
+    name: str
+    run: Callable[[], Awaitable[float]]
+    timeout_seconds: float
+    nudge: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def run_jobs(jobs: list[Job], errors: dict[str, str]) -> None:
+    """Run all jobs until cancelled; `errors` holds the last error of each that fails."""
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(_repeat(job, errors), name=f"job {job.name}")
+
+
+async def _repeat(job: Job, errors: dict[str, str]) -> None:
+    failures = 0
+    while True:
+        job.nudge.clear()
+        try:
+            async with asyncio.timeout(job.timeout_seconds):
+                pause = await job.run()
+            errors.pop(job.name, None)
+            failures = 0
+        except Exception as error:  # one bad run must not end the job, nor its siblings
+            errors[job.name] = repr(error)
+            failures += 1
+            pause = min(2.0**failures, _LONGEST_BACKOFF_SECONDS)
+            logger.exception("job failed", extra={logs.JOB: job.name})
+        try:
+            async with asyncio.timeout(pause):
+                await job.nudge.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,1 @@
+"""HTTP: device endpoints, pages and API. A handler reads, parses, asks one service, responds."""

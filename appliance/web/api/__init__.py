@@ -1,0 +1,34 @@
+"""The REST API: every operation in one table, which routes and the OpenAPI file come from."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from appliance.config import Config
+from appliance.web.api import (
+    ca,
+    commands,
+    devices,
+    enrollment_links,
+    push_certificate,
+    status,
+    tokens,
+)
+from appliance.web.api.operation import Operation
+from appliance.web.authentication import Gate
+
+OPERATIONS: tuple[Operation, ...] = (
+    *devices.operations,
+    *commands.operations,
+    *enrollment_links.operations,
+    *push_certificate.operations,
+    *tokens.operations,
+    *ca.operations,
+    *status.operations,
+)
+
+
+def routes(config: Config) -> list[web.RouteDef]:
+    """Return the routes of the API, each behind the same gate."""
+    gate = Gate(config)
+    return [operation.route(gate) for operation in OPERATIONS]

@@ -1,0 +1,139 @@
+"""`/api/v1/commands`: queue, look up and cancel commands; the request types there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from appliance.errors import MalformedMessage
+from appliance.mdm.catalogue import CommandSpec, catalogue
+from appliance.services.commands import CommandOrder
+from appliance.services.tokens import Caller
+from appliance.store.commands import CommandRecord
+from appliance.web.api.operation import (
+    Operation,
+    answer,
+    body_of,
+    caller_of,
+    query_of,
+    services_of,
+)
+from appliance.web.api.schema import (
+    CommandAnswer,
+    CommandBody,
+    CommandQuery,
+    CommandsAnswer,
+    Page,
+    RequestType,
+)
+from appliance.wire import plist
+
+# They unlock a device, and whoever may only read must not be able to.
+_SECRET_KEYS = frozenset({"UnlockToken", "ActivationLockBypassCode", "BypassCode", "RecoveryKey"})
+_WITHHELD = "withheld: needs the scope secrets"
+
+
+async def enqueue(request: web.Request) -> web.Response:
+    """Queue a command for each target, or for none."""
+    body = await body_of(request, CommandBody)
+    order = CommandOrder(
+        targets=body.targets, request_type=body.request_type, parameters=body.parameters,
+        plist=body.plist, push=body.push, expires_at=body.expires_at,
+        may_danger="danger" in caller_of(request).scopes,
+        confirm=None if body.confirm is None else msgspec.to_builtins(body.confirm),
+    )  # fmt: skip
+    return answer({"commands": await services_of(request).commands.enqueue(order)}, status=202)
+
+
+async def show(request: web.Request) -> web.Response:
+    """One command, at once or when it is finished."""
+    seconds = query_of(request, CommandQuery).wait
+    commands, uuid = services_of(request).commands, request.match_info["uuid"]
+    records = await (commands.wait(uuid, seconds) if seconds else commands.get(uuid))
+    return answer(_answer_of(records, caller_of(request)))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """Cancel a command that no device has received."""
+    records = await services_of(request).commands.cancel(request.match_info["uuid"])
+    return answer(_answer_of(records, caller_of(request)))
+
+
+async def types(request: web.Request) -> web.Response:
+    """The request types."""
+    return answer(Page(items=[_request_type(spec) for spec in catalogue().values()]))
+
+
+def command_answer(record: CommandRecord, caller: Caller) -> CommandAnswer:
+    """Return what the API shows of a command; secrets only to callers with that scope."""
+    return CommandAnswer(
+        id=record.id, target=record.target, request_type=record.request_type,
+        status=record.status, queued_at=record.queued_at, pushed_at=record.pushed_at,
+        connected_at=record.connected_at, finished_at=record.finished_at,
+        expires_at=record.expires_at, error_chain=record.error_chain,
+        result=_result(record.answer, reveal="secrets" in caller.scopes),
+    )  # fmt: skip
+
+
+def _answer_of(records: list[CommandRecord], caller: Caller) -> CommandAnswer:
+    answers = [command_answer(record, caller) for record in records]
+    if len(answers) == 1:
+        return answers[0]
+    return msgspec.structs.replace(answers[0], channels=answers)
+
+
+def _result(body: bytes | None, *, reveal: bool) -> dict[str, Any] | None:
+    if body is None:
+        return None
+    try:
+        value = plist.to_json(plist.loads(body))
+    except MalformedMessage:  # it was read when it was stored, under an earlier release
+        return None
+    assert isinstance(value, dict)  # noqa: S101 - the root of every answer
+    return value if reveal else _withhold(value)
+
+
+def _withhold(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_withhold(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: _WITHHELD if key in _SECRET_KEYS else _withhold(item)
+            for key, item in value.items()
+        }
+    return value
+
+
+def _request_type(spec: CommandSpec) -> RequestType:
+    return RequestType(
+        request_type=spec.request_type,
+        dangerous=spec.dangerous,
+        required=list(spec.required_keys),
+        keys={name: key.type for name, key in spec.keys.items()},
+        platforms={name: support.introduced for name, support in spec.platforms.items()},
+    )
+
+
+_COMMAND = "/api/v1/commands/{uuid}"
+
+operations = (
+    Operation(
+        method="POST", path="/api/v1/commands", handler=enqueue, scope="write",
+        summary="Queue a command for all targets, or for none", body=CommandBody,
+        answer=CommandsAnswer, status=202,
+    ),
+    Operation(
+        method="GET", path=_COMMAND, handler=show, summary="Show one command with its result",
+        query=CommandQuery, answer=CommandAnswer,
+    ),
+    Operation(
+        method="DELETE", path=_COMMAND, handler=cancel, scope="write",
+        summary="Cancel a command while it is queued", answer=CommandAnswer,
+    ),
+    Operation(
+        method="GET", path="/api/v1/command-types", handler=types,
+        summary="List the request types with their keys", answer=Page[RequestType],
+    ),
+)  # fmt: skip

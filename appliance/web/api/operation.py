@@ -1,0 +1,125 @@
+"""One entry of the API's route table, and how a request becomes typed values and an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from appliance.errors import InvalidRequest
+from appliance.services import Services
+from appliance.services.tokens import Caller
+from appliance.web.authentication import Gate
+from appliance.web.errors import MalformedBody
+from appliance.web.keys import SERVICES
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+CALLER = "caller"  # the request's own key
+
+_UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
+_MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
+_PLACE = re.compile(r" - at `\$([^`]*)`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A method on a path: who may call it, what goes in and what comes out.
+
+    `query`, `body` and `answer` are the types of `schema.py`; None means nothing is there.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    scope: str = "read"
+    query: Any = None
+    body: Any = None
+    answer: Any = None
+    status: int = 200
+    content_type: str = "application/json"
+
+    def route(self, gate: Gate) -> web.RouteDef:
+        """Return the aiohttp route; its handler runs behind `gate`."""
+
+        async def guarded(request: web.Request) -> web.Response:
+            request[CALLER] = await gate.require(request, self.scope)
+            return await self.handler(request)
+
+        guarded.__doc__ = self.summary
+        return web.route(self.method, self.path, guarded)
+
+
+def services_of(request: web.Request) -> Services:
+    """Return what handlers call."""
+    return request.app[SERVICES]
+
+
+def caller_of(request: web.Request) -> Caller:
+    """Return who was let in."""
+    caller: Caller = request[CALLER]
+    return caller
+
+
+async def body_of(request: web.Request, expected: type[T]) -> T:
+    """Return the JSON body as `expected`; an empty body counts as `{}`.
+
+    Raises:
+        MalformedBody: not JSON.
+        InvalidRequest: JSON of another shape; `pointer` names the field.
+    """
+    raw = await request.read()
+    try:
+        return msgspec.json.decode(raw or b"{}", type=expected)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, "") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody("the body is not JSON", why=str(error)) from error
+
+
+def query_of(request: web.Request, expected: type[T]) -> T:
+    """Return the query as `expected`.
+
+    Raises:
+        InvalidRequest: an unknown parameter, or a value out of range; `pointer` names it.
+    """
+    try:
+        return msgspec.convert(dict(request.query), expected, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, "?") from error
+
+
+def answer(value: Any, *, status: int = 200, secret: bool = False) -> web.Response:
+    """Return `value` as JSON; a `secret` one is marked so that nothing keeps it."""
+    headers = {"Cache-Control": "no-store"} if secret else {"Cache-Control": "no-cache"}
+    return web.Response(
+        body=msgspec.json.encode(value),
+        status=status,
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def _invalid(error: msgspec.ValidationError, prefix: str) -> InvalidRequest:
+    message = str(error)
+    place = _PLACE.search(message)
+    pointer = "" if place is None else _pointer(place[1])
+    field = _UNKNOWN_FIELD.search(message) or _MISSING_FIELD.search(message)
+    if field is not None:
+        pointer += f"/{field[1]}"
+    problem = _PLACE.sub("", message)
+    name = pointer.strip("/").replace("/", ".")
+    if prefix:
+        pointer = prefix + name
+    return InvalidRequest(f"{name}: {problem}" if name else problem, pointer=pointer)
+
+
+def _pointer(path: str) -> str:
+    """Turn msgspec's `.targets[0]` into RFC 6901's `/targets/0`."""
+    return re.sub(r"\[([^\]]*)\]", r"/\1", path).replace(".", "/")

@@ -1,0 +1,37 @@
+"""Reading a body: never more than its limit, never longer than its deadline, never unpacked."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from appliance.errors import MalformedMessage, TooLarge
+from appliance.web.keys import CONFIG
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        TooLarge: more than `limit` bytes; nothing beyond them is read.
+        MalformedMessage: it took too long, or ended before its announced length.
+        HTTPUnsupportedMediaType: it is compressed.
+    """
+    if "Content-Encoding" in request.headers:
+        raise web.HTTPUnsupportedMediaType
+    announced = request.content_length
+    if announced is not None and announced > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(request.app[CONFIG].limits.body_seconds):
+            while chunk := await request.content.readany():
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(f"the body is larger than {limit} bytes")
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise MalformedMessage("the body did not arrive in time") from error
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

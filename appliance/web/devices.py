@@ -1,0 +1,61 @@
+"""What every device endpoint has in common: how it fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
+from aiohttp import web
+
+from appliance import logs
+from appliance.errors import ApplianceError, Busy, TooMany
+from appliance.web.errors import DEVICE_STATUS, status_of
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 10
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def device_endpoint(handler: Handler) -> Handler:
+    """Answer errors with a status and an empty body; the reason goes to the log.
+
+    Only an administrator's block becomes 401, which makes a device drop its management.
+    """
+
+    @wraps(handler)
+    async def guarded(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except ApplianceError as error:
+            return _refusal(request, error)
+        except web.HTTPException:
+            raise
+        except Exception:  # the device keeps its result and sends it again
+            logger.exception("device request failed", extra={logs.PATH: request.path})
+            return web.Response(status=500)
+
+    return guarded
+
+
+def _refusal(request: web.Request, error: ApplianceError) -> web.Response:
+    status = status_of(error, DEVICE_STATUS)
+    logger.warning(
+        "device request refused",
+        extra={
+            logs.PATH: request.path,
+            logs.STATUS: status,
+            logs.REASON: str(error),
+            logs.ADDRESS: request.remote,
+        },
+    )
+    response = web.Response(status=status)
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    elif isinstance(error, Busy):
+        response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    if not request.content.at_eof():  # what was not read would be taken for the next request
+        response.force_close()
+    return response

@@ -1,0 +1,173 @@
+"""Enrolling: the pages that a person opens, and the profiles behind them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from appliance import __version__
+from appliance.config import Config
+from appliance.errors import Conflict, NotFound
+from appliance.store.links import EnrollmentLink
+from appliance.web.keys import CONFIG, SERVICES
+from appliance.web.pages import (
+    EnrollCodePage,
+    EnrollPage,
+    HelpPage,
+    HomePage,
+    Page,
+    Refusal,
+    RefusedPage,
+    TrustStep,
+    respond,
+)
+from appliance.web.platforms import guess_platform
+from appliance.wire import certificates
+
+_PROFILE = "application/x-apple-aspen-config"
+ROOT = web.AppKey("root_certificate", x509.Certificate)
+
+
+async def home(request: web.Request) -> web.Response:
+    """GET /: the server runs."""
+    return respond(request, HomePage(**_who(request), version=__version__))
+
+
+async def enroll(request: web.Request) -> web.Response:
+    """GET /enroll: asks for a code, or enrolls anybody where that is allowed."""
+    code = request.query.get("code", "").strip()
+    if code:
+        try:
+            link = await request.app[SERVICES].enrolling.link(code)
+        except NotFound:
+            return respond(request, EnrollCodePage(**_who(request), code=code), status=404)
+        raise web.HTTPFound(f"/e/{link.code}")
+    if request.app[CONFIG].enroll.open:
+        return await _enroll_page(request, None)
+    return respond(request, EnrollCodePage(**_who(request)))
+
+
+async def link_page(request: web.Request) -> web.Response:
+    """GET /e/CODE: trust, then enroll."""
+    try:
+        link = await request.app[SERVICES].enrolling.link(request.match_info["code"])
+    except NotFound:
+        return _refused(request, Refusal.UNKNOWN, status=404)
+    if link.state != "open":
+        return _refused(request, Refusal(link.state), status=410)
+    return await _enroll_page(request, link)
+
+
+async def link_profile(request: web.Request) -> web.Response:
+    """GET /e/CODE/enroll.mobileconfig: a profile with a challenge of its own."""
+    enrolling = request.app[SERVICES].enrolling
+    try:
+        profile = await enrolling.profile(request.match_info["code"])
+    except NotFound:
+        return _refused(request, Refusal.UNKNOWN, status=404)
+    except Conflict as error:
+        if error.code == "push_certificate.missing":
+            return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
+        link = await enrolling.link(request.match_info["code"])
+        return _refused(request, Refusal(link.state), status=410)
+    return _profile(profile, "enroll")
+
+
+async def open_profile(request: web.Request) -> web.Response:
+    """GET /enroll/enroll.mobileconfig: the same without a link, where that is allowed."""
+    try:
+        return _profile(await request.app[SERVICES].enrolling.open_profile(), "enroll")
+    except NotFound as error:
+        raise web.HTTPNotFound from error
+    except Conflict:
+        return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
+
+
+async def trust_profile(request: web.Request) -> web.Response:
+    """GET /trust.mobileconfig: the trust anchor as a profile."""
+    return _profile(await request.app[SERVICES].enrolling.trust(), "trust")
+
+
+async def root_certificate(request: web.Request) -> web.Response:
+    """GET /root.pem: the trust anchor as PEM."""
+    pem = request.app[ROOT].public_bytes(Encoding.PEM)
+    return web.Response(body=pem, content_type="application/x-pem-file")
+
+
+async def revocation_list(request: web.Request) -> web.Response:
+    """GET /ca.crl: the certificates that count no more."""
+    crl = await request.app[SERVICES].ca.crl()
+    return web.Response(body=crl, content_type="application/pkix-crl")
+
+
+async def help_page(request: web.Request) -> web.Response:
+    """GET on an address that only devices use."""
+    return respond(request, HelpPage(**_who(request), path=request.path))
+
+
+async def _enroll_page(request: web.Request, link: EnrollmentLink | None) -> web.Response:
+    enrolling = request.app[SERVICES].enrolling
+    if await enrolling.topic() is None:
+        return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
+    server = request.app[CONFIG].server
+    asked = request.query.get("device")
+    page = EnrollPage(
+        **_who(request),
+        url=enrolling.url(link.code) if link else f"{server.base_url}/enroll",
+        profile_url=(
+            f"/e/{link.code}/enroll.mobileconfig" if link else "/enroll/enroll.mobileconfig"
+        ),
+        platform=guess_platform(request.headers.get("User-Agent", ""), asked),
+        trust=None if server.tls_certificate else _trust_step(request.app[ROOT]),
+        label=link.label if link else "",
+        uses_left=link.uses - link.used if link else None,
+        expires_at=link.expires_at if link else None,
+    )
+    return respond(request, page)
+
+
+def _trust_step(root: x509.Certificate) -> TrustStep:
+    names = root.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return TrustStep(
+        profile_url="/trust.mobileconfig",
+        certificate_name=str(names[0].value),
+        fingerprint=certificates.fingerprint(root).hex(":").upper(),
+    )
+
+
+def _refused(request: web.Request, reason: Refusal, *, status: int) -> web.Response:
+    page: Page = RefusedPage(**_who(request), reason=reason)
+    return respond(request, page, status=status)
+
+
+def _profile(content: bytes, name: str) -> web.Response:
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}.mobileconfig"',
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return web.Response(body=content, content_type=_PROFILE, headers=headers)
+
+
+def _who(request: web.Request) -> dict[str, str]:
+    return {"organization": request.app[CONFIG].server.organization, "host": request.host}
+
+
+def routes(config: Config) -> list[web.RouteDef]:
+    """Return the routes of the enrollment pages and of the trust anchor."""
+    device_only = ["/mdm"]
+    if config.mdm.compat_paths:
+        device_only += ["/mdm/connect", "/mdm/checkin", "/checkin"]
+    return [
+        web.get("/", home),
+        web.get("/enroll", enroll),
+        web.get("/enroll/enroll.mobileconfig", open_profile),
+        web.get("/e/{code}", link_page),
+        web.get("/e/{code}/enroll.mobileconfig", link_profile),
+        web.get("/trust.mobileconfig", trust_profile),
+        web.get("/root.pem", root_certificate),
+        web.get("/ca.crl", revocation_list),
+        *[web.get(path, help_page) for path in device_only],
+    ]

@@ -1,0 +1,103 @@
+"""For monitoring: whether the server lives, whether it is ready, and its figures."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+
+from appliance import __version__, logs
+from appliance.config import Config
+from appliance.errors import ApplianceError, NotAuthorized
+from appliance.services.status import Overview
+from appliance.web.authentication import Gate
+from appliance.web.keys import SERVICES
+
+logger = logging.getLogger(__name__)
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_DEVICE_STATES = ("authenticated", "enrolled", "checked_out", "forgotten", "blocked")
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """GET /healthz: the process answers."""
+    return web.json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """GET /readyz: the store answers, and devices can be served."""
+    try:
+        ready = (await request.app[SERVICES].status.overview()).ready
+    except ApplianceError as error:
+        logger.warning("not ready", extra={logs.REASON: error.problem})
+        ready = False
+    status = 200 if ready else 503
+    headers = {} if ready else {"Retry-After": "2"}
+    return web.json_response({"ready": ready}, status=status, headers=headers)
+
+
+async def version(request: web.Request) -> web.Response:
+    """GET /version: as NanoMDM answers it."""
+    return web.json_response({"version": __version__})
+
+
+def metrics_text(overview: Overview) -> bytes:
+    """Return the figures in Prometheus' text format."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+
+    def gauge(name: str, help_text: str, value: float | None) -> None:
+        if value is not None:
+            Gauge(f"appliance_{name}", help_text, registry=registry).set(value)
+
+    devices = Gauge("appliance_devices", "Devices by state.", ["state"], registry=registry)
+    for state in (*_DEVICE_STATES, *overview.devices):
+        devices.labels(state).set(overview.devices.get(state, 0))
+    build = Gauge("appliance_build_info", "The running release.", ["version"], registry=registry)
+    build.labels(overview.version).set(1)
+    certificates = Gauge(
+        "appliance_identity_certificates", "Device identities by state.", ["state"],
+        registry=registry,
+    )  # fmt: skip
+    certificates.labels("valid").set(overview.ca.valid)
+    certificates.labels("revoked").set(overview.ca.revoked)
+    gauge("ready", "Whether devices can be served.", float(overview.ready))
+    gauge("problems", "What an administrator should look at.", len(overview.problems))
+    gauge("queue_depth", "Commands that no device has finished.", overview.queue_depth)
+    gauge("database_bytes", "Size of the database.", overview.database_bytes)
+    gauge("start_time_seconds", "When the server started.", _seconds(overview.started_at))
+    gauge(
+        "push_certificate_expiry_seconds", "When the push certificate ends.",
+        _seconds(overview.push.certificate.not_after),
+    )  # fmt: skip
+    gauge(
+        "tls_certificate_expiry_seconds", "When the server certificate ends.",
+        _seconds(overview.tls_not_after),
+    )  # fmt: skip
+    return generate_latest(registry)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def routes(config: Config) -> list[web.RouteDef]:
+    """Return the routes; `/metrics` only answers where the administrator's interfaces do."""
+    gate = Gate(config)
+
+    async def metrics(request: web.Request) -> web.Response:
+        try:
+            gate.admit(request)
+        except NotAuthorized:
+            return web.Response(status=403)
+        body = metrics_text(await request.app[SERVICES].status.overview())
+        return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})
+
+    return [
+        web.get("/healthz", healthz),
+        web.get("/readyz", readyz),
+        web.get("/metrics", metrics),
+        web.get("/version", version),
+    ]

@@ -1,0 +1,175 @@
+"""The pages that people see before they have an account: one dataclass and one template each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+import segno
+from aiohttp import web
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from appliance import resources
+from appliance.web.assets import asset_url
+from appliance.web.languages import NAMES, Language, catalogue, choose_language
+from appliance.web.platforms import Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What every page shows: who runs the server, and its name as in the browser's address."""
+
+    template: ClassVar[str]
+
+    organization: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustStep:
+    """How a device comes to trust a server with a certificate of its own."""
+
+    profile_url: str
+    certificate_name: str  # as Certificate Trust Settings lists it
+    fingerprint: str  # SHA-256 of the root, "AB:CD:…"
+    # Fetched by the script to prove trust. A browser keeps a person's "visit anyway" for a host
+    # name, so an https page learns something only from another name of this server.
+    probe_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollPage(Page):
+    """Trust this server, then install management, on the device that has the page open."""
+
+    template: ClassVar[str] = "enroll.html"
+
+    url: str  # of this page, absolute: what the QR code says
+    profile_url: str
+    platform: Platform
+    trust: TrustStep | None = None  # None: every device trusts the certificate already
+    label: str = ""
+    uses_left: int | None = None  # None: as often as wanted
+    expires_at: datetime | None = None
+
+    @property
+    def qr(self) -> Markup:
+        """The page's address as an inline SVG, for the camera of another device."""
+        code = segno.make(self.url, micro=False)
+        svg = code.svg_inline(border=0, omitsize=True, svgclass=None, lineclass=None)
+        return Markup(svg)  # noqa: S704 - drawn by segno from modules, holds no text of ours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollCodePage(Page):
+    """Asks for the code of an enrollment link."""
+
+    template: ClassVar[str] = "enroll_code.html"
+
+    code: str = ""  # what was typed, when it led nowhere
+
+
+class Refusal(StrEnum):
+    """Why a person cannot enroll now."""
+
+    UNKNOWN = "unknown"
+    USED_UP = "used_up"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    NO_PUSH_CERTIFICATE = "no_push_certificate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedPage(Page):
+    """Enrollment is not possible: the reason, and who can do what about it."""
+
+    template: ClassVar[str] = "refused.html"
+
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelpPage(Page):
+    """A person opened an address that only devices use."""
+
+    template: ClassVar[str] = "help.html"
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomePage(Page):
+    """The server runs. Says nothing that a stranger should not know."""
+
+    template: ClassVar[str] = "home.html"
+
+    version: str
+
+
+def render(page: Page, language: Language) -> str:
+    """Return the HTML of `page` in `language`."""
+    return environment(language).get_template(page.template).render(page=page)
+
+
+def respond(request: web.Request, page: Page, *, status: int = 200) -> web.Response:
+    """Answer `request` with `page` in the language of its reader."""
+    language = choose_language(
+        request.headers.get("Accept-Language", ""), request.query.get("lang")
+    )
+    return web.Response(
+        text=render(page, language),
+        status=status,
+        content_type="text/html",
+        headers={**security_headers(page), "Content-Language": language},
+    )
+
+
+def security_headers(page: Page) -> dict[str, str]:
+    """Return the header fields of every page: nothing foreign runs, nothing leaks its address."""
+    connect = "'self'"
+    if isinstance(page, EnrollPage) and page.trust and page.trust.probe_url:
+        probe = urlsplit(page.trust.probe_url)
+        connect += f" {probe.scheme}://{probe.netloc}" if probe.netloc else ""
+    return {
+        "Content-Security-Policy": (
+            f"default-src 'self'; connect-src {connect}; form-action 'self'; base-uri 'none'; "
+            "frame-ancestors 'none'; object-src 'none'"
+        ),
+        "Cache-Control": "no-store",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Referrer-Policy": "no-referrer",  # the address of an enrollment link is its secret
+        "Vary": "Accept-Language, User-Agent",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+    }
+
+
+def templates() -> Mapping[str, str]:
+    """Return the source of every template by name."""
+    folder = "web/templates"
+    return {name: resources.text(f"{folder}/{name}") for name in resources.names(folder)}
+
+
+@cache
+def environment(language: Language) -> Environment:
+    """Return the template engine that speaks `language`."""
+    environment = Environment(
+        autoescape=True,
+        extensions=["jinja2.ext.i18n"],
+        loader=FunctionLoader(templates().get),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.globals.update(
+        asset_url=asset_url, language=language, languages=NAMES, platforms=list(Platform)
+    )
+    # Added by the i18n extension at run time, so no type checker knows it.
+    environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    return environment

@@ -1,0 +1,95 @@
+"""SCEP over HTTP (RFC 8894, section 4)."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from ipaddress import ip_address, ip_network
+
+from aiohttp import web
+
+from appliance.config import LimitsConfig
+from appliance.errors import MalformedMessage, TooMany
+from appliance.scep.message import decode_get_message
+from appliance.web.bodies import read_body
+from appliance.web.devices import device_endpoint
+from appliance.web.keys import CONFIG, SERVICES
+from appliance.web.pages import HelpPage, respond
+
+_PKI_MESSAGE = "application/x-pki-message"
+_CA_CERTIFICATE = "application/x-x509-ca-cert"
+
+
+class ScepLimit:
+    """Counts PKIOperations by address and overall: each costs the server RSA operations."""
+
+    def __init__(self, limits: LimitsConfig) -> None:
+        self._limits = limits
+        self._exempt = [ip_network(network) for network in limits.exempt]
+        self._addresses: OrderedDict[str, int] = OrderedDict()
+        self._minute = self._second = 0
+        self._in_second = 0
+
+    def count(self, remote: str | None) -> None:
+        """Count one operation.
+
+        Raises:
+            TooMany: the address, or all together, have had their share.
+        """
+        address = (remote or "").partition("%")[0]
+        if any(ip_address(address) in network for network in self._exempt):
+            return
+        now = int(time.monotonic())
+        if now // 60 != self._minute:
+            self._minute = now // 60
+            self._addresses.clear()
+        if now != self._second:
+            self._second, self._in_second = now, 0
+        self._in_second += 1
+        self._addresses[address] = self._addresses.get(address, 0) + 1
+        if self._addresses[address] > self._limits.scep_per_minute:
+            raise TooMany("too many SCEP requests from this address", 60 - now % 60)
+        if self._in_second > self._limits.scep_per_second:
+            raise TooMany("too many SCEP requests", 1)
+
+
+LIMIT = web.AppKey("scep_limit", ScepLimit)
+
+
+@device_endpoint
+async def operation(request: web.Request) -> web.Response:
+    """GET or POST: what `operation` names."""
+    ca = request.app[SERVICES].ca
+    match request.query.get("operation"):
+        case "GetCACaps":
+            return web.Response(text=ca.capabilities)
+        case "GetCACert":
+            return web.Response(body=ca.certificate_der, content_type=_CA_CERTIFICATE)
+        case "PKIOperation":
+            message = await _pki_message(request)
+            request.app[LIMIT].count(request.remote)
+            return web.Response(body=await ca.answer(message), content_type=_PKI_MESSAGE)
+        case None if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+            server = request.app[CONFIG].server
+            page = HelpPage(organization=server.organization, host=request.host, path=request.path)
+            return respond(request, page)
+        case _:
+            raise MalformedMessage("unknown SCEP operation")
+
+
+async def _pki_message(request: web.Request) -> bytes:
+    limit = request.app[CONFIG].limits.scep_body_kib * 1024
+    if request.method == "POST":
+        return await read_body(request, limit)
+    if len(request.rel_url.raw_query_string) > 2 * limit:
+        raise MalformedMessage("the query is too long")
+    return decode_get_message(request.rel_url.raw_query_string)
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes; some clients append a program name, as in the oldest drafts."""
+    return [
+        web.route(method, path, operation)
+        for path in ("/scep", "/scep/{program}")
+        for method in ("GET", "POST")
+    ]

@@ -1,0 +1,44 @@
+"""The web application: all routes, and what stands before every handler."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from cryptography import x509
+
+from appliance.config import Config
+from appliance.services import Services
+from appliance.web import api, enroll, health, mdm, nanomdm, openapi, scep
+from appliance.web.assets import static_routes
+from appliance.web.errors import problem_middleware
+from appliance.web.keys import CONFIG, SERVICES
+
+
+def application(
+    config: Config,
+    services: Services,
+    *,
+    root: x509.Certificate,
+    admin: bool,
+    devices: bool,
+) -> web.Application:
+    """Return the application with the device endpoints, the administrator's, or both."""
+    app = web.Application(
+        middlewares=[problem_middleware] if admin else [],
+        client_max_size=config.limits.result_body_kib * 1024,
+    )
+    app[CONFIG] = config
+    app[SERVICES] = services
+    app[enroll.ROOT] = root
+    app[scep.LIMIT] = scep.ScepLimit(config.limits)
+    app.add_routes(health.routes(config))
+    if devices:
+        app.add_routes(mdm.routes(config))
+        app.add_routes(scep.routes())
+        app.add_routes(enroll.routes(config))
+        app.add_routes(static_routes())
+    if admin:
+        app.add_routes(api.routes(config))
+        app.add_routes(openapi.routes(config))
+        if config.api.compat_nanomdm:
+            app.add_routes(nanomdm.routes(config))
+    return app

@@ -1,0 +1,280 @@
+"""The ASN.1 types of CMS and their one decoder; only `wire/` knows `cryptography.hazmat.asn1`.
+
+That module is young, so cryptography is pinned. Two of its rules shape the types below: it is
+strict DER, hence `ber2der`; and it refuses a SET OF out of order, hence the sets whose order
+peers get wrong are read as lists under their implicit tag or left as `TLV`.
+
+Source: RFC 5652 (CMS), RFC 5280 (certificates), RFC 2986 (certification requests).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.hazmat.asn1 import TLV as TLV
+from cryptography.hazmat.asn1 import PrintableString as PrintableString
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from appliance.errors import MalformedMessage
+from appliance.wire.ber import DEFAULT_LIMIT, ber2der, header
+
+_Type = TypeVar("_Type")
+
+DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
+SIGNED_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
+ENVELOPED_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.3")
+
+_DECODE_ERRORS = (ValueError, TypeError, OverflowError)
+
+
+@asn1.sequence
+class AlgorithmIdentifier:
+    """NULL or nothing for digests and signatures, the IV for CBC ciphers."""
+
+    algorithm: x509.ObjectIdentifier
+    parameters: asn1.Null | bytes | None
+
+
+@asn1.sequence
+class Attribute:
+    """A signed attribute, or an attribute of a certification request."""
+
+    type: x509.ObjectIdentifier
+    values: asn1.SetOf[TLV]
+
+
+@asn1.sequence
+class IssuerAndSerialNumber:
+    """Names one certificate."""
+
+    issuer: TLV
+    serial_number: int
+
+
+@asn1.sequence
+class SignerInfo:
+    """One signature. `signed_attributes` keeps the order in which they were sent."""
+
+    version: int
+    signer: IssuerAndSerialNumber | Annotated[bytes, asn1.Implicit(0)]
+    digest_algorithm: AlgorithmIdentifier
+    signed_attributes: Annotated[list[TLV] | None, asn1.Implicit(0)]
+    signature_algorithm: AlgorithmIdentifier
+    signature: bytes
+    unsigned_attributes: Annotated[list[TLV] | None, asn1.Implicit(1)]
+
+
+@asn1.sequence
+class EncapsulatedContentInfo:
+    """The content type, and the content unless it is detached."""
+
+    content_type: x509.ObjectIdentifier
+    content: Annotated[bytes | None, asn1.Explicit(0)]
+
+
+@asn1.sequence
+class SignedData:
+    """RFC 5652, 5.1."""
+
+    version: int
+    digest_algorithms: TLV
+    encapsulated: EncapsulatedContentInfo
+    certificates: Annotated[list[TLV] | None, asn1.Implicit(0)]
+    revocation_lists: Annotated[list[TLV] | None, asn1.Implicit(1)]
+    signer_infos: asn1.SetOf[SignerInfo]
+
+
+@asn1.sequence
+class SignedMessage:
+    """ContentInfo around SignedData."""
+
+    content_type: x509.ObjectIdentifier
+    content: Annotated[SignedData, asn1.Explicit(0)]
+
+
+@asn1.sequence
+class KeyTransRecipientInfo:
+    """The content key, encrypted to one certificate."""
+
+    version: int
+    recipient: IssuerAndSerialNumber
+    key_encryption_algorithm: AlgorithmIdentifier
+    encrypted_key: bytes
+
+
+@asn1.sequence
+class EncryptedContentInfo:
+    """`encrypted_content` is [0] IMPLICIT, primitive or constructed: a client sends the latter."""
+
+    content_type: x509.ObjectIdentifier
+    content_encryption_algorithm: AlgorithmIdentifier
+    encrypted_content: TLV
+
+
+@asn1.sequence
+class EnvelopedData:
+    """RFC 5652, 6.1."""
+
+    version: int
+    originator: Annotated[list[TLV] | None, asn1.Implicit(0)]
+    recipient_infos: asn1.SetOf[TLV]
+    encrypted: EncryptedContentInfo
+    unprotected_attributes: Annotated[list[TLV] | None, asn1.Implicit(1)]
+
+
+@asn1.sequence
+class EnvelopedMessage:
+    """ContentInfo around EnvelopedData."""
+
+    content_type: x509.ObjectIdentifier
+    content: Annotated[EnvelopedData, asn1.Explicit(0)]
+
+
+@asn1.sequence
+class TbsCertificate:
+    """Read for the issuer exactly as encoded, which `x509.Certificate` does not show."""
+
+    version: Annotated[int, asn1.Explicit(0), asn1.Default(0)]
+    serial_number: int
+    signature_algorithm: TLV
+    issuer: TLV
+    validity: TLV
+    subject: TLV
+    public_key: TLV
+    issuer_unique_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
+    subject_unique_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
+    extensions: Annotated[list[TLV] | None, asn1.Explicit(3)]
+
+
+@asn1.sequence
+class CertificationRequestInfo:
+    """The attributes of a certification request exactly as encoded."""
+
+    version: int
+    subject: TLV
+    public_key: TLV
+    attributes: Annotated[list[TLV] | None, asn1.Implicit(0)]
+
+
+def decode(kind: type[_Type], data: bytes) -> _Type:
+    """Return `data` as `kind`; strict DER.
+
+    Raises:
+        MalformedMessage: anything else.
+    """
+    try:
+        return asn1.decode_der(kind, data)
+    except _DECODE_ERRORS as error:
+        raise MalformedMessage("not the expected ASN.1 structure") from error
+
+
+def decode_message(kind: type[_Type], data: bytes, *, limit: int = DEFAULT_LIMIT) -> _Type:
+    """Return `data`, DER or BER of at most `limit` bytes, as `kind`.
+
+    Raises:
+        MalformedMessage: too long, or not `kind`.
+    """
+    if len(data) > limit:
+        raise MalformedMessage("the message is too long")
+    try:
+        return asn1.decode_der(kind, data)
+    except _DECODE_ERRORS:
+        outer = ber2der(data, limit=limit, thorough=False)
+    try:
+        return asn1.decode_der(kind, outer)
+    except _DECODE_ERRORS:
+        return decode(kind, ber2der(data, limit=limit))
+
+
+def parse(kind: type[_Type], element: TLV) -> _Type:
+    """Return one element, already delimited, as `kind`; raises as `decode` does."""
+    try:
+        value: _Type = element.parse(kind)
+    except _DECODE_ERRORS as error:
+        raise MalformedMessage("not the expected ASN.1 structure") from error
+    return value
+
+
+def tlv(der: bytes) -> TLV:
+    """Return one encoded element, ready to be a field."""
+    return decode(TLV, der)
+
+
+def encode(value: object) -> bytes:
+    """Return the DER of `value`: one of the types above, or a basic type of the module."""
+    return asn1.encode_der(value)
+
+
+def set_of(elements: list[bytes]) -> bytes:
+    """Return a SET OF with the encoded `elements` in the given order."""
+    value = b"".join(elements)
+    return header(0x31, len(value)) + value
+
+
+def attribute(oid: x509.ObjectIdentifier, value: bytes) -> bytes:
+    """Return the DER of an attribute with one encoded value."""
+    return encode(Attribute(type=oid, values=asn1.SetOf([tlv(value)])))
+
+
+def null_algorithm(oid: x509.ObjectIdentifier) -> AlgorithmIdentifier:
+    """Return the identifier of an algorithm whose parameters are NULL."""
+    return AlgorithmIdentifier(algorithm=oid, parameters=asn1.Null())
+
+
+def signature_algorithm(oid: x509.ObjectIdentifier) -> AlgorithmIdentifier:
+    """Return the identifier of a signature algorithm: NULL parameters for RSA, none for ECDSA."""
+    if oid.dotted_string.startswith("1.2.840.113549.1.1."):
+        return null_algorithm(oid)
+    return AlgorithmIdentifier(algorithm=oid, parameters=None)
+
+
+def signed_message(
+    *,
+    content: bytes | None,
+    certificates: Sequence[x509.Certificate],
+    digest_algorithms: list[bytes],
+    signer_infos: list[SignerInfo],
+) -> bytes:
+    """Return the DER of ContentInfo around SignedData with content of type data."""
+    data = SignedData(
+        version=1,
+        digest_algorithms=tlv(set_of(digest_algorithms)),
+        encapsulated=EncapsulatedContentInfo(content_type=DATA, content=content),
+        certificates=[tlv(certificate.public_bytes(Encoding.DER)) for certificate in certificates],
+        revocation_lists=None,
+        signer_infos=asn1.SetOf(signer_infos),
+    )
+    return encode(SignedMessage(content_type=SIGNED_DATA, content=data))
+
+
+def enveloped_message(
+    recipient: KeyTransRecipientInfo,
+    cipher: x509.ObjectIdentifier,
+    initialisation_vector: bytes,
+    ciphertext: bytes,
+) -> bytes:
+    """Return the DER of ContentInfo around EnvelopedData for one recipient."""
+    encrypted = EncryptedContentInfo(
+        content_type=DATA,
+        content_encryption_algorithm=AlgorithmIdentifier(
+            algorithm=cipher, parameters=initialisation_vector
+        ),
+        encrypted_content=tlv(header(0x80, len(ciphertext)) + ciphertext),
+    )
+    data = EnvelopedData(
+        version=0,
+        originator=None,
+        recipient_infos=asn1.SetOf([tlv(encode(recipient))]),
+        encrypted=encrypted,
+        unprotected_attributes=None,
+    )
+    return encode(EnvelopedMessage(content_type=ENVELOPED_DATA, content=data))
+
+
+def issuer_and_serial_number(certificate: x509.Certificate) -> IssuerAndSerialNumber:
+    """Return the name of `certificate`, its issuer exactly as encoded there."""
+    tbs = decode(TbsCertificate, certificate.tbs_certificate_bytes)
+    return IssuerAndSerialNumber(issuer=tbs.issuer, serial_number=tbs.serial_number)

@@ -1,0 +1,360 @@
+"""CMS SignedData: verify what devices sign, sign what they verify."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
+from appliance.wire import asn1
+from appliance.wire.asn1 import DATA, SIGNED_DATA
+from appliance.wire.ber import DEFAULT_LIMIT
+from appliance.wire.keys import PrivateKey, PublicKey, load_public_key
+from appliance.wire.signatures import (
+    DIGEST_OIDS,
+    DIGESTS,
+    check_signature,
+    digest_of,
+    make_signature,
+)
+
+CONTENT_TYPE = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
+MESSAGE_DIGEST = x509.ObjectIdentifier("1.2.840.113549.1.9.4")
+
+_MAX_CERTIFICATES = 10
+_MAX_ATTRIBUTES = 32
+_CACHED_CERTIFICATES = 4096
+_CACHED_CERTIFICATE_BYTES = 4096  # bounds what strangers can make us keep: 16 MiB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """The certificate whose key signed. Nothing is said about who issued it, or its dates."""
+
+    certificate: x509.Certificate
+    public_key: PublicKey
+    sha256: bytes  # of the certificate's DER
+    not_before: int  # Unix seconds
+    not_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedContent:
+    """A verified message: what was signed, by whom, and what the signer said beside it."""
+
+    content: bytes
+    signer: Signer
+    digest: str  # sha1, sha256, sha384 or sha512
+    signed_attributes: Mapping[str, bytes]  # dotted OID to the DER of its one value
+    certificates: tuple[x509.Certificate, ...] = field(default=())  # as embedded, unverified
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """One embedded certificate, read once."""
+
+    issuer: bytes
+    serial_number: int
+    certificate: x509.Certificate
+    signer: Signer | None  # None: its key is of a kind that cannot sign here
+
+
+def signer(der: bytes) -> Signer:
+    """Return the holder of a certificate that has proved its key elsewhere, as in TLS.
+
+    Raises:
+        MalformedMessage: not a certificate.
+        UnsupportedAlgorithm: a key that is not accepted.
+    """
+    known = _known(der).signer
+    if known is None:
+        raise UnsupportedAlgorithm("the certificate's key is not accepted")
+    return known
+
+
+def verify_detached(signature: bytes, content: bytes, *, allow_sha1: bool) -> Signer:
+    """Return the signer of `content`.
+
+    Proves possession of the key and nothing more: whether the certificate is ours, unexpired
+    and unrevoked is for the caller to ask.
+
+    Args:
+        signature: ContentInfo, DER or BER, holding SignedData with exactly one signer, that
+            signer's certificate and no content (the `Mdm-Signature` header, base64 removed).
+            A copy of `content` inside is tolerated: `openssl cms -stream` always puts one.
+        content: the HTTP body byte for byte, before any parsing.
+
+    Raises:
+        MalformedMessage: not such a message.
+        UnsupportedAlgorithm: a digest, key or signature algorithm that is not accepted.
+        BadSignature: the digest or the signature does not match.
+
+    Source: RFC 5652 sections 5.4 (with signedAttrs the signature covers the attributes, so
+    messageDigest must be compared as well) and 5.6.
+    """
+    message = _parse(signature, DEFAULT_LIMIT)
+    if message.encapsulated.content not in (None, b"", content):
+        raise BadSignature("the signature brings other content than was sent")
+    info, known = _signer_info(message)
+    _verify(message, info, known, content, allow_sha1=allow_sha1, require_attributes=False)
+    return known
+
+
+def verify(
+    signed: bytes,
+    *,
+    allow_sha1: bool,
+    require_attributes: bool = False,
+    limit: int = DEFAULT_LIMIT,
+) -> SignedContent:
+    """Return the content and signer of a message that carries its content.
+
+    Absent content counts as empty, as in a SCEP failure. See `verify_detached` for what is
+    proved and what is raised.
+
+    Args:
+        require_attributes: refuse a signature over the bare content. A signature made with
+            attributes can be replayed as one over the content that *is* those attributes;
+            an endpoint that accepts one form only is safe from that.
+    """
+    message = _parse(signed, limit)
+    info, known = _signer_info(message)
+    content = message.encapsulated.content or b""
+    digest, attributes = _verify(
+        message, info, known, content, allow_sha1=allow_sha1, require_attributes=require_attributes
+    )
+    return SignedContent(
+        content=content,
+        signer=known,
+        digest=digest,
+        signed_attributes={
+            oid.dotted_string: asn1.encode(value) for oid, value in attributes.items()
+        },
+        certificates=tuple(known.certificate for known in _certificates(message)),
+    )
+
+
+def sign(
+    content: bytes,
+    certificate: x509.Certificate,
+    key: PrivateKey,
+    *,
+    digest: str = "sha256",
+    chain: Sequence[x509.Certificate] = (),
+    attributes: Mapping[str, bytes] = MappingProxyType({}),
+    detached: bool = False,
+) -> bytes:
+    """Return the DER of a message signed by one signer, with signed attributes.
+
+    Args:
+        chain: further certificates to embed after the signer's.
+        attributes: dotted OID to the DER of one value, beside contentType and messageDigest.
+    """
+    hashed = hashlib.new(digest, content).digest()
+    values = {CONTENT_TYPE: asn1.encode(DATA), MESSAGE_DIGEST: asn1.encode(hashed)}
+    values |= {x509.ObjectIdentifier(oid): value for oid, value in attributes.items()}
+    encoded = sorted(asn1.attribute(oid, value) for oid, value in values.items())
+    # Carried as IMPLICIT [0], signed as SET OF.
+    signature, algorithm = make_signature(key, digest, asn1.set_of(encoded))
+    info = asn1.SignerInfo(
+        version=1,
+        signer=asn1.issuer_and_serial_number(certificate),
+        digest_algorithm=asn1.null_algorithm(DIGEST_OIDS[digest]),
+        signed_attributes=[asn1.tlv(attribute) for attribute in encoded],
+        signature_algorithm=asn1.signature_algorithm(algorithm),
+        signature=signature,
+        unsigned_attributes=None,
+    )
+    return asn1.signed_message(
+        content=None if detached else content,
+        certificates=(certificate, *chain),
+        digest_algorithms=[asn1.encode(info.digest_algorithm)],
+        signer_infos=[info],
+    )
+
+
+def certs_only(certificates: Sequence[x509.Certificate]) -> bytes:
+    """Return the DER of a degenerate SignedData: certificates in this order, nothing signed."""
+    return asn1.signed_message(
+        content=None, certificates=certificates, digest_algorithms=[], signer_infos=[]
+    )
+
+
+def split_certificates(der: bytes, *, limit: int = DEFAULT_LIMIT) -> tuple[x509.Certificate, ...]:
+    """Return the certificates that a SignedData carries. Nothing is verified."""
+    return tuple(known.certificate for known in _certificates(_parse(der, limit)))
+
+
+def _parse(der: bytes, limit: int) -> asn1.SignedData:
+    message = asn1.decode_message(asn1.SignedMessage, der, limit=limit)
+    if message.content_type != SIGNED_DATA:
+        raise MalformedMessage("not CMS SignedData")
+    return message.content
+
+
+def _certificates(message: asn1.SignedData) -> list[_Known]:
+    embedded = message.certificates or []
+    if len(embedded) > _MAX_CERTIFICATES:
+        raise MalformedMessage(f"more than {_MAX_CERTIFICATES} certificates in one message")
+    return [_known(asn1.encode(certificate)) for certificate in embedded]
+
+
+def _signer_info(message: asn1.SignedData) -> tuple[asn1.SignerInfo, Signer]:
+    """Return the only SignerInfo and the certificate that it names."""
+    infos = message.signer_infos.as_list()
+    if len(infos) != 1:
+        raise MalformedMessage("a message must have exactly one signer")
+    wanted = infos[0].signer
+    for known in _certificates(message):
+        if not _names(wanted, known):
+            continue
+        if known.signer is None:
+            raise UnsupportedAlgorithm("the signer's key is of a kind that is not accepted")
+        return infos[0], known.signer
+    raise MalformedMessage("the signer's certificate is not in the message")
+
+
+def _names(wanted: asn1.IssuerAndSerialNumber | bytes, known: _Known) -> bool:
+    if not isinstance(wanted, bytes):
+        return (
+            wanted.serial_number == known.serial_number
+            and asn1.encode(wanted.issuer) == known.issuer
+        )
+    try:
+        extension = known.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return extension.value.digest == wanted
+
+
+def _known(der: bytes) -> _Known:
+    if len(der) > _CACHED_CERTIFICATE_BYTES:
+        return _read_certificate(der)
+    return _cached_certificate(der)
+
+
+def _read_certificate(der: bytes) -> _Known:
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        tbs = asn1.decode(asn1.TbsCertificate, certificate.tbs_certificate_bytes)
+        not_before = int(certificate.not_valid_before_utc.timestamp())
+        not_after = int(certificate.not_valid_after_utc.timestamp())
+    except (ValueError, TypeError, OverflowError, x509.InvalidVersion) as error:
+        raise MalformedMessage("an embedded certificate cannot be read") from error
+    key = _signing_key(certificate)
+    signer = None
+    if key is not None:
+        signer = Signer(
+            certificate=certificate,
+            public_key=key,
+            sha256=hashlib.sha256(der).digest(),
+            not_before=not_before,
+            not_after=not_after,
+        )
+    return _Known(asn1.encode(tbs.issuer), tbs.serial_number, certificate, signer)
+
+
+_cached_certificate = lru_cache(maxsize=_CACHED_CERTIFICATES)(_read_certificate)
+
+
+def _signing_key(certificate: x509.Certificate) -> PublicKey | None:
+    """Return the key if it can verify at bounded cost. The policy for *our* keys is stricter."""
+    try:
+        key = load_public_key(certificate)
+    except UnsupportedAlgorithm:
+        return None
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key
+    if isinstance(key, rsa.RSAPublicKey) and 1024 <= key.key_size <= 8192:
+        return key if key.public_numbers().e.bit_length() <= 33 else None
+    return None
+
+
+def _verify(
+    message: asn1.SignedData,
+    info: asn1.SignerInfo,
+    signer: Signer,
+    content: bytes,
+    *,
+    allow_sha1: bool,
+    require_attributes: bool,
+) -> tuple[str, Mapping[x509.ObjectIdentifier, asn1.TLV]]:
+    """Return digest and signed attributes once everything matches."""
+    digest = DIGESTS.get(info.digest_algorithm.algorithm)
+    if digest is None or (digest == "sha1" and not allow_sha1):
+        raise UnsupportedAlgorithm("the message's digest algorithm is not accepted")
+    if info.signed_attributes is None:
+        if require_attributes or message.encapsulated.content_type != DATA:
+            raise BadSignature("the signature must cover signed attributes")
+        _check_signature(signer, info, digest, content)
+        return digest, {}
+    attributes = _attributes(info.signed_attributes)
+    _check_attributes(attributes, message.encapsulated.content_type, digest, content)
+    encoded = [asn1.encode(attribute) for attribute in info.signed_attributes]
+    try:
+        _check_signature(signer, info, digest, asn1.set_of(encoded))
+    except BadSignature:
+        # DER sorts the set; some signers sign what they send, others only send unsorted.
+        if encoded == sorted(encoded):
+            raise
+        _check_signature(signer, info, digest, asn1.set_of(sorted(encoded)))
+    return digest, attributes
+
+
+def _attributes(elements: list[asn1.TLV]) -> dict[x509.ObjectIdentifier, asn1.TLV]:
+    if len(elements) > _MAX_ATTRIBUTES:
+        raise MalformedMessage("too many signed attributes")
+    attributes: dict[x509.ObjectIdentifier, asn1.TLV] = {}
+    for element in elements:
+        attribute = asn1.parse(asn1.Attribute, element)
+        values = attribute.values.as_list()
+        if len(values) != 1 or attribute.type in attributes:
+            raise MalformedMessage("a signed attribute must occur once, with one value")
+        attributes[attribute.type] = values[0]
+    return attributes
+
+
+def _check_attributes(
+    attributes: Mapping[x509.ObjectIdentifier, asn1.TLV],
+    content_type: x509.ObjectIdentifier,
+    digest: str,
+    content: bytes,
+) -> None:
+    if CONTENT_TYPE not in attributes or MESSAGE_DIGEST not in attributes:
+        raise BadSignature("contentType and messageDigest must be among the signed attributes")
+    if asn1.parse(x509.ObjectIdentifier, attributes[CONTENT_TYPE]) != content_type:
+        raise BadSignature("the signed content type is another")
+    if asn1.parse(bytes, attributes[MESSAGE_DIGEST]) != hashlib.new(digest, content).digest():
+        raise BadSignature("the content is not what was signed")
+
+
+def _check_signature(signer: Signer, info: asn1.SignerInfo, digest: str, signed: bytes) -> None:
+    algorithm = info.signature_algorithm.algorithm
+    check_signature(signer.public_key, algorithm, digest, info.signature, signed)
+
+
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Return whether `issuer` signed `certificate`: names and signature, SHA-1 included.
+
+    Dates, revocation, and whether `issuer` may issue at all are not looked at.
+    """
+    if certificate.issuer != issuer.subject:
+        return False
+    algorithm = certificate.signature_algorithm_oid
+    try:
+        check_signature(
+            load_public_key(issuer),
+            algorithm,
+            digest_of(algorithm),
+            certificate.signature,
+            certificate.tbs_certificate_bytes,
+        )
+    except (BadSignature, UnsupportedAlgorithm):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Load generator, peers and table behind `scripts/bench`."""

@@ -1,0 +1,1 @@
+"""Tests: each folder mirrors a layer of the package; `device` is a second implementation."""

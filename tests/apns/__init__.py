@@ -1,0 +1,1 @@
+"""Push, against a test APNs over real TLS and HTTP/2."""

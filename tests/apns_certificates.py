@@ -1,0 +1,135 @@
+"""Certificates for a test APNs: one CA, a server for loopback, push certificates for clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+TOPIC = "com.apple.mgmt.External.3fe8c1d2-0000-4000-8000-000000000001"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A certificate and its private key, both PEM."""
+
+    certificate_pem: bytes
+    key_pem: bytes
+
+
+class ApnsAuthority:
+    """Signs what both ends of APNs present: stands in for Apple's CAs."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test APNs CA")])
+        self._certificate = self._sign(self._name, self._key.public_key(), _authority_extensions())
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The trust anchor."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def server(self) -> Pair:
+        """A certificate for `localhost` and 127.0.0.1."""
+        names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+        return self._issue(
+            [x509.NameAttribute(NameOID.COMMON_NAME, "localhost")],
+            [
+                (x509.SubjectAlternativeName(names), False),
+                (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            ],
+        )
+
+    def push(self, topic: str = TOPIC, *, valid: bool = True) -> Pair:
+        """An MDM push certificate: its topic is the UID of the subject, as at Apple."""
+        subject = [
+            x509.NameAttribute(NameOID.USER_ID, topic),
+            x509.NameAttribute(NameOID.COMMON_NAME, "APSP:test"),
+        ]
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        return self._issue(subject, [(usage, False)], valid=valid)
+
+    def _issue(
+        self,
+        subject: list[x509.NameAttribute[str]],
+        extensions: list[tuple[x509.ExtensionType, bool]],
+        *,
+        valid: bool = True,
+    ) -> Pair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        extensions = [
+            *extensions,
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (_key_usage(ca=False), True),
+        ]
+        certificate = self._sign(x509.Name(subject), key.public_key(), extensions, valid=valid)
+        return Pair(
+            certificate_pem=certificate.public_bytes(serialization.Encoding.PEM),
+            key_pem=key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+
+    def _sign(
+        self,
+        subject: x509.Name,
+        public_key: ec.EllipticCurvePublicKey,
+        extensions: list[tuple[x509.ExtensionType, bool]],
+        *,
+        valid: bool = True,
+    ) -> x509.Certificate:
+        ends = datetime.now(UTC) + timedelta(days=30 if valid else -1)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(ends - timedelta(days=60))
+            .not_valid_after(ends)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False
+            )
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def write_certificates(directory: Path, topic: str) -> None:
+    """Write `ca.pem`, `server.pem` (with its key), `push-certificate.pem`, `push-key.pem`."""
+    authority = ApnsAuthority()
+    server, push = authority.server(), authority.push(topic)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / "ca.pem").write_bytes(authority.certificate_pem)
+    (directory / "server.pem").write_bytes(server.certificate_pem + server.key_pem)
+    (directory / "push-certificate.pem").write_bytes(push.certificate_pem)
+    (directory / "push-key.pem").write_bytes(push.key_pem)
+
+
+def _authority_extensions() -> list[tuple[x509.ExtensionType, bool]]:
+    return [(x509.BasicConstraints(ca=True, path_length=0), True), (_key_usage(ca=True), True)]
+
+
+def _key_usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -1,0 +1,1 @@
+"""Stories: devices and programs against a running server."""

@@ -1,0 +1,21 @@
+"""A blocked device is told to drop its management; nobody else ever is."""
+
+from __future__ import annotations
+
+from tests.device.device import Device
+from tests.device.server import Api
+
+
+async def test_only_the_blocked_device_is_answered_401(
+    api: Api, device: Device, other: Device
+) -> None:
+    api.server.cli("device", "block", device.id)
+    assert (await device.idle()).status == 401
+    assert (await device.token_update()).status == 401
+    assert (await other.idle()).status == 200
+    other.identification = device.identification
+    assert (await other.idle()).status == 400, "whoever merely claims its UDID is not"
+    api.server.cli("device", "unblock", device.id)
+    assert (await device.idle()).status == 200
+    assert sum(api.server.unauthorized.values()) == 2
+    api.server.unauthorized.clear()

@@ -1,0 +1,153 @@
+"""Reports about commands are typed, and commands are written as devices read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import MalformedMessage
+from appliance.mdm.command import (
+    CommandResult,
+    ErrorChainItem,
+    Status,
+    encode_command,
+    parse_command,
+    parse_result,
+)
+from appliance.wire.plist import Plist, Value, dumps, loads
+from tests.mdm.messages import captures, read_capture
+
+REPORT: dict[str, Value] = {"UDID": "D", "Status": "Acknowledged", "CommandUUID": "A1"}
+
+
+def result(**changes: Value) -> CommandResult:
+    return parse_result(Plist({**REPORT, **changes}))
+
+
+@pytest.mark.parametrize("capture", captures(checkins=False), ids=lambda path: path.name)
+def test_reports_of_real_devices_are_accepted(capture: Path) -> None:
+    body = read_capture(capture)
+    parsed = parse_result(body)
+    assert parsed.status == body.text("Status")
+    assert parsed.command_uuid == body.text("CommandUUID", None)
+    assert len(parsed.error_chain) == len(body.array("ErrorChain", []))
+    assert parsed.body is body
+
+
+def test_idle_names_no_command() -> None:
+    parsed = parse_result(Plist({"UDID": "D", "Status": "Idle"}))
+    assert (parsed.status, parsed.command_uuid, parsed.error_chain) == (Status.IDLE, None, ())
+
+
+@pytest.mark.parametrize("status", ["Acknowledged", "Error", "NotNow"])
+def test_a_report_names_its_command(status: str) -> None:
+    assert result(Status=status).command_uuid == "A1"
+    with pytest.raises(MalformedMessage) as refusal:
+        parse_result(Plist({"UDID": "D", "Status": status}))
+    assert refusal.value.key == "CommandUUID"
+
+
+def test_a_command_too_broken_to_name_may_be_reported() -> None:
+    parsed = parse_result(Plist({"UDID": "D", "Status": "CommandFormatError"}))
+    assert (parsed.status, parsed.command_uuid) == (Status.COMMAND_FORMAT_ERROR, None)
+    assert result(Status="CommandFormatError").command_uuid == "A1"
+
+
+def test_the_chain_of_errors_keeps_its_order() -> None:
+    chain: list[Value] = [
+        {
+            "ErrorCode": 12013,
+            "ErrorDomain": "MCMDMErrorDomain",
+            "LocalizedDescription": "nicht verwaltet",
+            "USEnglishDescription": "not managed",
+        },
+        {"ErrorCode": -3, "ErrorDomain": "x"},
+    ]
+    assert result(Status="Error", ErrorChain=chain).error_chain == (
+        ErrorChainItem(
+            error_code=12013,
+            error_domain="MCMDMErrorDomain",
+            localized_description="nicht verwaltet",
+            us_english_description="not managed",
+        ),
+        ErrorChainItem(error_code=-3, error_domain="x"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Status", "idle"),
+        ("Status", ""),
+        ("Status", "x" * 10_000),
+        ("Status", 1),
+        ("Status", ["Idle"]),
+        ("UDID", ["D"]),
+        ("UDID", ""),
+        ("CommandUUID", ""),
+        ("CommandUUID", "x" * 256),
+        ("CommandUUID", "A\n1"),
+        ("CommandUUID", b"A1"),
+        ("ErrorChain", "x"),
+        ("ErrorChain", ["x"]),
+        ("ErrorChain", {}),
+    ],
+)
+def test_a_21_a_report_with_a_wrong_value_is_refused_by_key(key: str, value: Value) -> None:
+    with pytest.raises(MalformedMessage) as refusal:
+        result(**{key: value})
+    assert refusal.value.key == key
+
+
+@pytest.mark.parametrize("key", REPORT)
+def test_a_21_a_report_without_a_key_is_refused_by_name(key: str) -> None:
+    with pytest.raises(MalformedMessage) as refusal:
+        parse_result(Plist({name: value for name, value in REPORT.items() if name != key}))
+    assert refusal.value.key == key
+
+
+def test_a_written_command_is_what_a_device_expects() -> None:
+    payload = encode_command("A1", {"RequestType": "DeviceInformation", "Queries": ["UDID"]})
+    assert payload.startswith(b"<?xml")
+    assert loads(payload).value == {
+        "CommandUUID": "A1",
+        "Command": {"RequestType": "DeviceInformation", "Queries": ["UDID"]},
+    }
+
+
+def test_a_raw_command_is_kept_byte_for_byte() -> None:
+    payload = b"<plist><dict>  <key>CommandUUID</key><string>A1</string><key>Command</key>"
+    payload += b"<dict><key>RequestType</key><string>Ours</string></dict></dict></plist>\n\n"
+    command = parse_command(payload)
+    assert (command.command_uuid, command.request_type) == ("A1", "Ours")
+    assert command.payload is payload
+    assert command.command.value == {"RequestType": "Ours"}
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ({}, "Command"),
+        ({"CommandUUID": "A1"}, "Command"),
+        ({"CommandUUID": "A1", "Command": "x"}, "Command"),
+        ({"CommandUUID": "A1", "Command": {}}, "Command.RequestType"),
+        ({"CommandUUID": "A1", "Command": {"RequestType": ""}}, "Command.RequestType"),
+        ({"CommandUUID": "A1", "Command": {"RequestType": 1}}, "Command.RequestType"),
+        ({"Command": {"RequestType": "x"}}, "CommandUUID"),
+        ({"CommandUUID": "", "Command": {"RequestType": "x"}}, "CommandUUID"),
+    ],
+)
+def test_a_raw_command_without_its_parts_is_refused(body: dict[str, Value], key: str) -> None:
+    with pytest.raises(MalformedMessage) as refusal:
+        parse_command(dumps(body))
+    assert refusal.value.key == key
+
+
+def test_what_a_command_reports_stays_out_of_repr() -> None:
+    assert "secret" not in repr(result(UnlockToken=b"secret"))
+    command = parse_command(
+        encode_command("A1", {"RequestType": "ClearPasscode", "UnlockToken": b"secret"})
+    )
+    assert "secret" not in repr(command)
+    assert "UnlockToken" not in repr(command)

@@ -1,0 +1,56 @@
+"""Configuration: what is accepted, what wins, and how it complains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import Config
+from appliance.errors import ConfigError
+
+_EXAMPLE = Path(__file__).parent.parent / "config" / "appliance.toml"
+
+
+def _load(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -> Config:
+    (tmp_path / "appliance.toml").write_text(text)
+    return Config.load(tmp_path, environment=environment or {})
+
+
+def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    assert Config.load(tmp_path, file=_EXAMPLE, environment={}) == Config(data=tmp_path)
+    text = _EXAMPLE.read_text()
+    for section in ("server", "push", "enroll", "scep", "mdm", "api", "limits", "log"):
+        for key in type(getattr(Config(data=tmp_path), section)).__dataclass_fields__:
+            assert f"\n{key} = " in text
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    secret = tmp_path / "organization"
+    secret.write_text("From a file\n")
+    config = _load(
+        tmp_path,
+        '[push]\nport = 2197\nhost = "push.example"\n',
+        {"APPLIANCE_PUSH__PORT": "9000", "APPLIANCE_SERVER__ORGANIZATION_FILE": str(secret)},
+    )
+
+    assert (config.push.port, config.push.host) == (9000, "push.example")
+    assert config.server.organization == "From a file"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[push]\nprot = 1\n", "appliance.toml:2: unknown key push.prot"),
+        ("[pusch]\n", "appliance.toml:1: unknown section [pusch]"),
+        ('[push]\n\nport = "443"\n', "appliance.toml:3: push.port must be a whole number"),
+        ("[push]\nport = 70000\n", "push.port must be between 1 and 65535, not 70000"),
+        ('[server]\nurl = "http://a"\n', "server.url must look like https://host"),
+        ('[server]\nlisten = ["8443"]\n', "'8443' is not ADDRESS:PORT"),
+        ("[push\n", "appliance.toml"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text)
+    assert expected in str(caught.value)

@@ -1,0 +1,1 @@
+"""What the server must survive; tests bear the identifiers of the threat table."""
