@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -106,15 +108,33 @@ class ApnsAuthority:
         return builder.sign(self._key, hashes.SHA256())
 
 
+def server_ssl_context(authority: ApnsAuthority, run_dir: Path) -> ssl.SSLContext:
+    """A server's TLS: a certificate of `authority`, and clients must have one as well."""
+    pair = authority.server()
+    with tempfile.NamedTemporaryFile(dir=run_dir) as file:
+        file.write(pair.certificate_pem + pair.key_pem)
+        file.flush()
+        return ssl_context_of(Path(file.name), authority.certificate_pem.decode())
+
+
+def ssl_context_of(pair_file: Path, ca_pem: str) -> ssl.SSLContext:
+    """The same from a file with certificate and key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair_file)
+    context.load_verify_locations(cadata=ca_pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
 def write_certificates(directory: Path, topic: str) -> None:
-    """Write `ca.pem`, `server.pem` (with its key), `push-certificate.pem`, `push-key.pem`."""
+    """Write `ca.pem`, `server.pem` and `push.pem`, the last two with their keys."""
     authority = ApnsAuthority()
     server, push = authority.server(), authority.push(topic)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (directory / "ca.pem").write_bytes(authority.certificate_pem)
     (directory / "server.pem").write_bytes(server.certificate_pem + server.key_pem)
-    (directory / "push-certificate.pem").write_bytes(push.certificate_pem)
-    (directory / "push-key.pem").write_bytes(push.key_pem)
+    (directory / "push.pem").write_bytes(push.certificate_pem + push.key_pem)
 
 
 def _authority_extensions() -> list[tuple[x509.ExtensionType, bool]]:

@@ -9,6 +9,7 @@ import ssl
 
 from aioapns import NotificationRequest
 
+from appliance import logs
 from appliance.apns.connection import PushConnection
 from appliance.apns.outcome import Answer, CertificateRefused, Retry, StreamLost
 
@@ -224,7 +225,7 @@ class ConnectionPool:
         self._wake_all()
 
     def _failed(self, outcome: Retry | CertificateRefused) -> None:
-        logger.warning("push server unreachable", extra={"reason": outcome.reason})
+        logger.warning("push server unreachable", extra={logs.REASON: outcome.reason})
         self._backoff.failed(outcome, now=asyncio.get_running_loop().time())
 
 

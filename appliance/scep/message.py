@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from appliance.errors import BadSignature, MalformedMessage, ScepRefused, UnsupportedAlgorithm
 from appliance.wire import asn1, cms
-from appliance.wire.csr import CertificateRequest, directory_string, parse_csr
+from appliance.wire.csr import CertificateRequest, parse_csr
 from appliance.wire.envelope import Cipher, open_envelope, seal_envelope
 
 PKCS_REQ = "19"
@@ -92,7 +92,7 @@ def parse_request(der: bytes, *, legacy: bool = True) -> Request:
     if not {_MESSAGE_TYPE, _TRANSACTION_ID, _SENDER_NONCE} <= attributes.keys():
         raise MalformedMessage("messageType, transactionID or senderNonce is missing")
     message_type = asn1.decode(asn1.PrintableString, attributes[_MESSAGE_TYPE]).as_str()
-    transaction_id = directory_string(asn1.tlv(attributes[_TRANSACTION_ID]))
+    transaction_id = asn1.text(asn1.tlv(attributes[_TRANSACTION_ID]))
     sender_nonce = asn1.decode(bytes, attributes[_SENDER_NONCE])
     if not transaction_id or len(transaction_id) > _MAX_TRANSACTION_ID:
         raise MalformedMessage("the transactionID is empty or too long")

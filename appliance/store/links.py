@@ -8,7 +8,6 @@ from datetime import datetime
 from appliance.errors import NotAuthorized, NotFound
 from appliance.store.database import Connection, from_ms
 
-_USED_CHALLENGES_STAY_MS = 24 * 3600 * 1000
 _CLOCK_MAY_STEP_BACK_MS = 60 * 1000
 
 
@@ -145,13 +144,7 @@ def consume_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:
 
 def void_expired(db: Connection, now: int) -> int:
     """Delete what expired: a clock that is set back later cannot revive it."""
-    return db.execute(
-        """
-        DELETE FROM challenges
-         WHERE expires_at <= :now OR (used_at IS NOT NULL AND used_at < :now - :stay)
-        """,
-        {"now": now, "stay": _USED_CHALLENGES_STAY_MS},
-    ).rowcount
+    return db.execute("DELETE FROM challenges WHERE expires_at <= ?", (now,)).rowcount
 
 
 def _link(row: tuple[str, str, int, int, int, int, int | None], now: int) -> EnrollmentLink:

@@ -72,6 +72,15 @@ API_STATUS: Table = {
 
 _RETRY_SECONDS = 5
 _PROBLEM = "application/problem+json"
+# Nothing of the API is a page; whatever a browser is made to do with it should fail.
+_SAFETY = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 _HTTP_CODES = {
     400: "request.malformed",
     403: "auth.refused",
@@ -135,13 +144,18 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     if not request.path.startswith("/api/"):
         return await handler(request)
     request["request_id"] = secrets.token_hex(8)
+    response = await _answered(request, handler)
+    for name, value in _SAFETY.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ApplianceError as error:
         if status_of(error, API_STATUS) >= 500 and not isinstance(error, Busy):
-            logger.exception(
-                "request failed", extra={logs.PATH: request.path, "request_id": request_id}
-            )
+            _log(request)
         return problem(error, request)
     except web.HTTPException as error:
         if error.status < 400:
@@ -152,9 +166,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception:  # the last line: the operator sees the cause, the caller a number
-        logger.exception(
-            "request failed", extra={logs.PATH: request.path, "request_id": request_id}
-        )
+        _log(request)
         return _response(request, 500, "internal", "the server failed; its log says why")
 
 

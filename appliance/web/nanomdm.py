@@ -17,6 +17,7 @@ from appliance.mdm.command import parse_command
 from appliance.services import Services
 from appliance.services.commands import CommandOrder
 from appliance.services.tokens import Caller
+from appliance.web.api.operation import raw_body_of
 from appliance.web.api.push_certificate import split_pem
 from appliance.web.authentication import Gate
 from appliance.web.errors import API_STATUS, Handler, status_of
@@ -65,7 +66,7 @@ async def store_push_certificate(request: web.Request) -> web.Response:
     if "admin" not in caller.scopes:
         return _error("the token needs the scope admin", 403)
     try:
-        certificate, key = split_pem(await request.read())
+        certificate, key = split_pem(await raw_body_of(request))
         status = await request.app[SERVICES].push.import_pem(certificate, key)
     except (InvalidRequest, Conflict) as error:
         return _error(_sentence(error), 400)
@@ -81,7 +82,7 @@ async def push(request: web.Request) -> web.Response:
 
 async def enqueue(request: web.Request) -> web.Response:
     """/v1/enqueue/ID[,ID…]: queue one raw command for each, then wake them."""
-    body, services, outcome = await request.read(), request.app[SERVICES], Outcome()
+    body, services, outcome = await raw_body_of(request), request.app[SERVICES], Outcome()
     try:
         command = parse_command(body)
     except ApplianceError as error:
@@ -173,8 +174,6 @@ def _guarded(gate: Gate, handler: Handler) -> Handler:
 
 def routes(config: Config) -> list[web.RouteDef]:
     """Return the routes, at NanoMDM's own paths and at NanoHUB's."""
-    if not config.api.compat_nanomdm:
-        return []
     gate = Gate(config)
     table: tuple[tuple[str, str, Handler], ...] = (
         ("GET", "/pushcert", show_push_certificate),

@@ -9,7 +9,7 @@ Source: RFC 5652 (CMS), RFC 5280 (certificates), RFC 2986 (certification request
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeVar
 
 from cryptography import x509
@@ -26,6 +26,14 @@ _Type = TypeVar("_Type")
 DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
 SIGNED_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
 ENVELOPED_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.3")
+
+_ENCODINGS: Mapping[bytes, str] = {
+    b"\x0c": "utf-8",  # UTF8String
+    b"\x13": "ascii",  # PrintableString
+    b"\x14": "latin-1",  # T61String, as everyone but the standard reads it
+    b"\x16": "ascii",  # IA5String
+    b"\x1e": "utf-16-be",  # BMPString
+}
 
 _DECODE_ERRORS = (ValueError, TypeError, OverflowError)
 
@@ -196,6 +204,18 @@ def parse(kind: type[_Type], element: TLV) -> _Type:
     except _DECODE_ERRORS as error:
         raise MalformedMessage("not the expected ASN.1 structure") from error
     return value
+
+
+def text(element: TLV) -> str:
+    """Return the text of any of the string types that clients use for one.
+
+    Raises:
+        MalformedMessage: another type, or bytes outside its character set.
+    """
+    try:
+        return bytes(element.data).decode(_ENCODINGS[element.tag_bytes])
+    except (KeyError, UnicodeDecodeError) as error:
+        raise MalformedMessage("not a character string") from error
 
 
 def tlv(der: bytes) -> TLV:

@@ -190,7 +190,11 @@ def push_topic(certificate: x509.Certificate) -> str:
     Raises:
         InvalidRequest: `push_certificate.no_topic`.
     """
-    for attribute in certificate.subject.get_attributes_for_oid(NameOID.USER_ID):
+    try:
+        user_ids = certificate.subject.get_attributes_for_oid(NameOID.USER_ID)
+    except ValueError:  # names are read when they are asked for
+        user_ids = []
+    for attribute in user_ids:
         if isinstance(attribute.value, str) and attribute.value.startswith(_TOPIC_PREFIX):
             return attribute.value
     raise InvalidRequest(

@@ -33,6 +33,13 @@ _CACHED_CERTIFICATES = 4096
 _CACHED_CERTIFICATE_BYTES = 4096  # bounds what strangers can make us keep: 16 MiB
 
 
+_EXTENSION_ERRORS = (
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
     """The certificate whose key signed. Nothing is said about who issued it, or its dates."""
@@ -228,7 +235,7 @@ def _names(wanted: asn1.IssuerAndSerialNumber | bytes, known: _Known) -> bool:
         )
     try:
         extension = known.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, *_EXTENSION_ERRORS):
         return False
     return extension.value.digest == wanted
 
@@ -344,10 +351,10 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
     Dates, revocation, and whether `issuer` may issue at all are not looked at.
     """
-    if certificate.issuer != issuer.subject:
-        return False
     algorithm = certificate.signature_algorithm_oid
     try:
+        if certificate.issuer != issuer.subject:
+            return False
         check_signature(
             load_public_key(issuer),
             algorithm,
@@ -355,6 +362,6 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
             certificate.signature,
             certificate.tbs_certificate_bytes,
         )
-    except (BadSignature, UnsupportedAlgorithm):
+    except (BadSignature, UnsupportedAlgorithm, ValueError):  # ValueError: unreadable names
         return False
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -21,13 +20,6 @@ from appliance.wire.signatures import check_signature, digest_of
 
 _CHALLENGE_PASSWORD = x509.ObjectIdentifier("1.2.840.113549.1.9.7")
 _MAX_BYTES = 32 * 1024
-_ENCODINGS: Mapping[bytes, str] = {
-    b"\x0c": "utf-8",  # UTF8String
-    b"\x13": "ascii",  # PrintableString
-    b"\x14": "latin-1",  # T61String, as everyone but the standard reads it
-    b"\x16": "ascii",  # IA5String
-    b"\x1e": "utf-16-be",  # BMPString
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +82,4 @@ def _challenge_password(attributes: list[asn1.TLV]) -> str | None:
         return None
     if len(values) > 1:
         raise MalformedMessage("more than one challenge password")
-    return directory_string(values[0])
-
-
-def directory_string(element: asn1.TLV) -> str:
-    """Return the text of any of the string types that clients use for one.
-
-    Raises:
-        MalformedMessage: another type, or bytes outside its character set.
-    """
-    try:
-        return bytes(element.data).decode(_ENCODINGS[element.tag_bytes])
-    except (KeyError, UnicodeDecodeError) as error:
-        raise MalformedMessage("not a character string") from error
+    return asn1.text(values[0])

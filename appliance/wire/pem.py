@@ -16,6 +16,7 @@ from appliance.wire.keys import PrivateKey, load_public_key, public_key_sha256
 
 _READ_ERRORS = (ValueError, TypeError, OverflowError, x509.InvalidVersion, CryptographyUnsupported)
 _FILE = "push_certificate"
+_PFX_VERSION = b"\x02\x01\x03"  # how every PKCS #12 file begins, behind one header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def load_pkcs12(data: bytes, password: str | None = None, *, file: str = _FILE) 
     try:
         bag = pkcs12.load_pkcs12(data, password.encode() if password is not None else None)
     except _READ_ERRORS as error:
-        if data[:1] != b"\x30":
+        if _PFX_VERSION not in data[:8]:
             raise _malformed(file, "not a PKCS #12 file") from error
         raise _password(file, "the password does not open the PKCS #12 file") from error
     certificates = [each.certificate for each in (bag.cert, *bag.additional_certs) if each]

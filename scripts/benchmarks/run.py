@@ -26,27 +26,26 @@ _ON_STAGE = {"connects", "cycles", "enroll", "scep", "memory"}
 _SETTLING_SECONDS = 2
 
 
-async def _measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
+async def _measure(options: argparse.Namespace, folder: Path, figures: list[Figure]) -> None:
     task = asyncio.current_task()
     if task is not None:  # cancelled rather than killed, so that the servers are stopped
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     wanted = set(options.only or _FIGURES)
-    figures: list[Figure] = []
     if "generator" in wanted:
         sample = await stage.generator_ceiling(folder / "trivial", options.seconds)
         figures.append(Figure(name="load generator's ceiling /s", ours=[sample]))
     if wanted & _ON_STAGE:
-        figures += await _on_stage(options, folder, wanted)
+        await _on_stage(options, folder, wanted, figures)
     if "push" in wanted:
         samples = await push.measure(folder / "push", rounds=options.rounds)
         figures.append(_figure("pushes /s", samples, Target(limit=2500)))
     if "query" in wanted:
         figures += _query(folder)
-    return figures
 
 
-async def _on_stage(options: argparse.Namespace, folder: Path, wanted: set[str]) -> list[Figure]:
-    figures: list[Figure] = []
+async def _on_stage(
+    options: argparse.Namespace, folder: Path, wanted: set[str], figures: list[Figure]
+) -> None:
     with contextlib.ExitStack() as stack:
         on = Stage(folder, stack, rounds=options.rounds, count=options.devices)
         if "memory" in wanted:
@@ -55,7 +54,7 @@ async def _on_stage(options: argparse.Namespace, folder: Path, wanted: set[str])
             limit = Target(limit=70, at_most=True)
             figures.append(Figure(name="resident memory idle, MB", ours=idle, targets=(limit,)))
         if wanted == {"memory"}:
-            return figures
+            return
         await on.prepare()
         gc.freeze()  # what was built beforehand stays out of the generator's collections
         if "scep" in wanted:
@@ -66,7 +65,6 @@ async def _on_stage(options: argparse.Namespace, folder: Path, wanted: set[str])
             figures.append(_cycles(await on.cycles()))
         if "connects" in wanted:
             figures.append(_connects(await on.connects(options.seconds)))
-    return figures
 
 
 def _connects(samples: Samples) -> Figure:
@@ -143,25 +141,31 @@ def _only() -> str:
 
 
 def main() -> int:
-    """Measure, print, and fail if a server answered wrongly."""
+    """Measure and print; what was measured before a failure is printed as well."""
     options = _options()
+    figures: list[Figure] = []
+    status = 0
     os.sched_setaffinity(0, {peers.LOAD_CORE})
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
-            figures = uvloop.run(_measure(options, Path(folder)))
+            uvloop.run(_measure(options, Path(folder), figures))
         except BenchError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 1
+            status = 1
         except asyncio.CancelledError:
-            return 128 + signal.SIGTERM
+            status = 128 + signal.SIGTERM
+    _print(figures, options)
+    return status
+
+
+def _print(figures: list[Figure], options: argparse.Namespace) -> None:
     if options.json:
         rows = [dataclasses.asdict(row) for figure in figures for row in figure.rows()]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
-    else:
-        print(markdown(figures))
-        load = os.getloadavg()[0]
-        print(f"\nMedians of {options.rounds} rounds; load average of the machine: {load:.1f}")
-    return 0
+        return
+    print(markdown(figures))
+    load = os.getloadavg()[0]
+    print(f"\nMedians of {options.rounds} rounds; load average of the machine: {load:.1f}")
 
 
 if __name__ == "__main__":

@@ -175,10 +175,7 @@ def verify(message: bytes) -> Verified:
     if attributes:
         assert attributes[MESSAGE_DIGEST] == digest_of(message_bytes, digest), "messageDigest"
         message_bytes = b"\x31" + info["signed_attrs"].dump()[1:]
-    public_key = signer.public_key()
-    assert isinstance(public_key, rsa.RSAPublicKey)
-    algorithm = DIGESTS[digest].algorithm
-    public_key.verify(info["signature"].native, message_bytes, padding.PKCS1v15(), algorithm)
+    _check_signature(signer, info["signature"].native, message_bytes, digest)
     return Verified(
         content=content,
         signer=signer,
@@ -186,6 +183,18 @@ def verify(message: bytes) -> Verified:
         attributes=attributes,
         digest=digest,
     )
+
+
+def _check_signature(
+    signer: x509.Certificate, signature: bytes, message: bytes, digest: str
+) -> None:
+    algorithm = DIGESTS[digest].algorithm
+    public_key = signer.public_key()
+    if isinstance(public_key, rsa.RSAPublicKey):
+        public_key.verify(signature, message, padding.PKCS1v15(), algorithm)
+    else:
+        assert isinstance(public_key, ec.EllipticCurvePublicKey)
+        public_key.verify(signature, message, ec.ECDSA(algorithm))
 
 
 def certificates_of(message: bytes) -> list[x509.Certificate]:

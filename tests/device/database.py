@@ -14,6 +14,9 @@ Rows = dict[str, list[Row]]
 # Rows that may be added about a device without harm to it.
 _HISTORY = ("event", "audit", "history")
 
+# When it is next woken changes by itself.
+_SCHEDULES = ("pushes",)
+
 
 @contextmanager
 def opened(data: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
@@ -40,7 +43,7 @@ def rows_about(data: Path, enrollment_id: str, *, history: bool = False) -> Rows
     found: Rows = {}
     with opened(data) as connection:
         for table in tables(connection):
-            if history != any(word in table for word in _HISTORY):
+            if table in _SCHEDULES or history != any(word in table for word in _HISTORY):
                 continue
             kept = [name for name in columns(connection, table) if "last_seen" not in name]
             chosen = ", ".join(f'"{name}"' for name in kept)

@@ -77,7 +77,7 @@ async def test_error_and_format_error_are_final(api: Api, device: Device) -> Non
     assert (await device.idle()).command is None
     shown = await api.command(first)
     assert shown["status"] == "error"
-    assert shown["error_chain"][0]["ErrorCode"] == 12021
+    assert shown["error_chain"][0]["error_code"] == 12021
     assert (await api.command(second))["status"] == "format_error"
 
 

@@ -59,6 +59,33 @@ async def test_a_device_that_checked_out_returns_by_a_new_link(api: Api, device:
     assert (await device.idle()).status == 200
 
 
+async def test_an_allowed_reenrollment_takes_the_new_identity(api: Api, device: Device) -> None:
+    old = device.identity
+    answer = await api.post(f"/api/v1/devices/{device.id}/allow-reenrollment", {})
+    assert answer.status == 200, answer
+    await device.enroll_from_profile(await api.profile())
+    assert (await device.idle()).status == 200
+    device.identity = old
+    assert (await device.idle()).status == 400, "the old identity is void"
+
+
+async def test_a_profile_sent_by_the_server_renews_the_identity(api: Api, device: Device) -> None:
+    old = device.identity
+    await device.set_bootstrap_token(b"kept")
+    answer = await api.post(f"/api/v1/devices/{device.id}/renew-identity", {})
+    assert answer.status == 202, answer
+    command = (await device.idle()).command
+    assert command is not None
+    assert command.request_type == "InstallProfile"
+    await device.obtain_identity(command.payload["Payload"])
+    assert (await device.authenticate()).status == 200
+    assert (await device.token_update()).status == 200
+    assert (await device.idle()).status == 200
+    assert (await api.device(device.id))["enrolled"] is True
+    device.identity = old
+    assert (await device.idle()).status == 400, "the old identity is void"
+
+
 async def test_a_forgotten_device_returns_by_a_new_link(api: Api, device: Device) -> None:
     api.server.cli("device", "forget", device.id)
     await device.enroll_from_profile(await api.profile())
@@ -191,9 +218,11 @@ async def test_a_revoked_identity_is_on_the_revocation_list(api: Api, device: De
     assert (await device.idle()).status == 400
 
 
-async def test_the_link_page_leads_to_the_profile(api: Api) -> None:
+@pytest.mark.parametrize("device", ["iPhone; CPU iPhone OS 17_5", "Macintosh; Intel Mac OS X 14_5"])
+async def test_the_link_page_leads_a_device_to_the_profile(api: Api, device: str) -> None:
     link = await api.new_link()
-    async with api.session.get(link.url) as response:
+    headers = {"User-Agent": f"Mozilla/5.0 ({device}) AppleWebKit/605.1.15 Safari/604.1"}
+    async with api.session.get(link.url, headers=headers) as response:
         assert response.status == 200
         assert urlsplit(link.profile_url).path in await response.text()
 

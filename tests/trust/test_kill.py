@@ -92,14 +92,13 @@ async def one_round(server: RunningServer, witness: Witness) -> None:
         api = Api(server, session)
         link = await api.new_link(uses=50)
         profiles = [await api.download(link) for _ in range(10)]
-        device = await api.enroll(Device(session))
-        witness.devices.append(device)
+        busy = [await api.enroll(Device(session)) for _ in range(2)]
+        witness.devices += busy
         works = [
             asyncio.create_task(until_lost(asyncio.ensure_future(work)))
             for work in (
                 keep_enrolling(api, witness, profiles),
-                keep_answering(api, witness, device),
-                keep_answering(api, witness, device),
+                *(keep_answering(api, witness, device) for device in busy),
             )
         ]
         await asyncio.sleep(random.uniform(0.1, 0.6))  # noqa: S311 - a moment, not a secret

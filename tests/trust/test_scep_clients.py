@@ -66,13 +66,10 @@ async def test_b25_scepclient_of_debian_enrolls_and_renews(
 
 _CERTMONGER = """
 set -eu
-export HOME=$PWD CERTMONGER_CONFIG_DIR=$PWD CERTMONGER_TMPDIR=$PWD
-export CERTMONGER_REQUESTS_DIR=$PWD/requests CERTMONGER_CAS_DIR=$PWD/cas
-export CERTMONGER_LOCAL_CA_DIR=$PWD/local
 mkdir requests cas local
 certmonger -s -n 2>certmonger.log &
 trap "kill $!" EXIT
-until getcert list-cas -s >/dev/null 2>&1; do sleep 0.2; done
+sleep 1  # asking the bus for it before it is there would start another one
 getcert add-scep-ca -s -c appliance -u "$URL" -N "$CA" -R "$ROOT"
 for _ in $(seq 60); do
     getcert list-cas -s -c appliance | grep -q thumbprint && break
@@ -96,6 +93,12 @@ async def test_b25_certmonger_enrolls_by_get_with_aes(authority: Authority, tmp_
     await run(
         command,
         folder=tmp_path,
+        HOME=str(tmp_path),
+        CERTMONGER_CONFIG_DIR=str(tmp_path),
+        CERTMONGER_TMPDIR=str(tmp_path),
+        CERTMONGER_REQUESTS_DIR=str(tmp_path / "requests"),
+        CERTMONGER_CAS_DIR=str(tmp_path / "cas"),
+        CERTMONGER_LOCAL_CA_DIR=str(tmp_path / "local"),
         URL=authority.url,
         CA=str(authority.api.server.data / "keys" / "ca.pem"),
         ROOT=str(authority.api.server.root_file),

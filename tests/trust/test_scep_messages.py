@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.device import cms, der, keys, scep
 from tests.device.keys import Identity
@@ -75,7 +76,8 @@ async def test_b16_a_hundred_embedded_certificates_are_refused(authority: Author
     challenge = await authority.challenge()
     key = keys.rsa_key()
     signer = keys.self_signed(keys.name(*SUBJECT), key)
-    crowd = [keys.self_signed(keys.name(("CN", f"{n}")), key).der for n in range(100)]
+    small = ec.generate_private_key(ec.SECP256R1())
+    crowd = [keys.self_signed(keys.name(("CN", f"{n}")), small).der for n in range(100)]
     options = Options(certificates=[signer.der, *crowd])
     await authority.refuses(challenge=challenge, key=key, signer=signer, options=options)
 

@@ -27,8 +27,7 @@ async def test_b12_a_current_identity_renews_itself_and_is_superseded(
     device = await authority.api.enroll()
     old = device.identity
     assert old is not None
-    device.identity = new = await authority.client.renew(old)
-    assert new.certificate.subject == old.certificate.subject
+    device.identity = await authority.client.renew(old)
     assert (await device.authenticate()).status == 200
     assert (await device.token_update()).status == 200
     assert (await device.idle()).status == 200

@@ -17,6 +17,8 @@ from cryptography.x509.oid import NameOID
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
+_COMMENT = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
+
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
@@ -49,8 +51,10 @@ def _identity(kind: str, name: str) -> Identity:
     return Identity(self_signed(key, name), key)
 
 
-def self_signed(key: Key, name: str, serial_number: int = 7) -> x509.Certificate:
-    """A certificate of `key` for itself."""
+def self_signed(
+    key: Key, name: str, *, serial_number: int = 7, comment: bytes = b""
+) -> x509.Certificate:
+    """A certificate of `key` for itself; a `comment` makes it as large as you like."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     return (
         x509.CertificateBuilder()
@@ -61,6 +65,7 @@ def self_signed(key: Key, name: str, serial_number: int = 7) -> x509.Certificate
         .not_valid_before(NOW)
         .not_valid_after(NOW + timedelta(days=365))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.UnrecognizedExtension(_COMMENT, comment), critical=False)
         .sign(key, hashes.SHA256())
     )
 

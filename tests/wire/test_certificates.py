@@ -232,7 +232,18 @@ def test_pkcs12_opens_with_its_password_only() -> None:
         assert _code(partial(certificates.load_pkcs12, data, password)) == (
             "push_certificate.password"
         )
-    assert _code(lambda: certificates.load_pkcs12(b"junk")) == "push_certificate.malformed"
+    der = pair.certificate.public_bytes(Encoding.DER)
+    for other in (b"", b"junk", der, certificates.certificate_pem(pair.certificate)):
+        assert _code(partial(certificates.load_pkcs12, other)) == "push_certificate.malformed"
+
+
+def test_pkcs12_with_the_ciphers_of_old_keychains_opens(tmp_path: Path) -> None:
+    pair = identity("rsa", "keychain")
+    pair.write(tmp_path)
+    export = "pkcs12 -export -legacy -in signer.pem -inkey signer.key -out push.p12"
+    openssl(tmp_path, *export.split(), "-passout", "pass:secret")
+    data = (tmp_path / "push.p12").read_bytes()
+    assert certificates.load_pkcs12(data, "secret").certificate == pair.certificate
 
 
 def test_certificates_and_keys_survive_a_file() -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from asn1crypto import cms as asn1crypto_cms
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
 from appliance.wire import cms
-from tests.wire.openssl import CAPTURES, identity, openssl
+from tests.wire.openssl import CAPTURES, identity, openssl, self_signed
 
 BODY = b"<plist>\r\nexactly these bytes\n</plist>\0"
 
@@ -156,6 +157,21 @@ def test_attributes_sent_and_signed_in_another_order_verify(tmp_path: Path) -> N
     cms.verify_detached(signature, BODY, allow_sha1=False)
 
 
+def test_attributes_signed_in_the_unsorted_order_they_were_sent_in_verify() -> None:
+    """Not DER, yet what some signers do; the attributes are the same either way."""
+    us = identity()
+    content = asn1crypto_cms.ContentInfo.load(cms.sign(BODY, us.certificate, us.key))
+    info = content["content"]["signer_infos"][0]
+    attributes = [attribute.dump() for attribute in info["signed_attrs"]]
+    forwards, backwards = b"".join(attributes), b"".join(reversed(attributes))
+    assert isinstance(us.key, rsa.RSAPrivateKey)
+    to_sign = bytes((0x31, len(backwards))) + backwards
+    signature = us.key.sign(to_sign, padding.PKCS1v15(), hashes.SHA256())
+    message = content.dump().replace(forwards, backwards)
+    message = message.replace(info["signature"].native, signature)
+    assert cms.verify(message, allow_sha1=False).content == BODY
+
+
 def test_issued_by_looks_at_name_and_signature() -> None:
     ours, other = identity("rsa").certificate, identity("rsa", "other").certificate
     assert cms.issued_by(ours, ours)
@@ -171,12 +187,13 @@ def test_a_signer_of_an_unknown_kind_of_key_is_refused(tmp_path: Path) -> None:
         cms.verify_detached(openssl(tmp_path, *sign.split()), BODY, allow_sha1=False)
 
 
-def test_large_certificates_verify_without_being_kept(tmp_path: Path) -> None:
-    chain = identity("rsa", "x" * 60).certificate
-    padded = chain.public_bytes(Encoding.DER)
-    assert len(padded) < 4096
-    before = cms._cached_certificate.cache_info()
-    signature = _signed(tmp_path)
-    cms.verify_detached(signature, BODY, allow_sha1=False)
-    cms.verify_detached(signature, BODY, allow_sha1=False)
-    assert cms._cached_certificate.cache_info().hits > before.hits
+def test_a_known_certificate_is_read_once_and_a_huge_one_is_not_kept() -> None:
+    us = identity("rsa", "once")
+    signature = cms.sign(BODY, us.certificate, us.key, detached=True)
+    first = cms.verify_detached(signature, BODY, allow_sha1=False)
+    assert cms.verify_detached(signature, BODY, allow_sha1=False) is first
+
+    huge = self_signed(us.key, "huge", comment=b"x" * 5000)
+    signature = cms.sign(BODY, huge, us.key, detached=True)
+    first = cms.verify_detached(signature, BODY, allow_sha1=False)
+    assert cms.verify_detached(signature, BODY, allow_sha1=False) is not first

@@ -232,7 +232,7 @@ def test_content_of_another_type_needs_attributes() -> None:
 
 def _survives(message: bytes) -> None:
     started = time.perf_counter()
-    with contextlib.suppress(REFUSALS):
+    with contextlib.suppress(*REFUSALS):
         cms.verify(message, allow_sha1=True)
     assert time.perf_counter() - started < 1
 

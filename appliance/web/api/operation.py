@@ -14,8 +14,9 @@ from appliance.errors import InvalidRequest
 from appliance.services import Services
 from appliance.services.tokens import Caller
 from appliance.web.authentication import Gate
+from appliance.web.bodies import read_body
 from appliance.web.errors import MalformedBody
-from appliance.web.keys import SERVICES
+from appliance.web.keys import CONFIG, SERVICES
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -67,6 +68,15 @@ def caller_of(request: web.Request) -> Caller:
     return caller
 
 
+async def raw_body_of(request: web.Request) -> bytes:
+    """Return the body as it came, within the largest limit there is.
+
+    Raises:
+        TooLarge, MalformedMessage: as `read_body`.
+    """
+    return await read_body(request, request.app[CONFIG].limits.result_body_kib * 1024)
+
+
 async def body_of(request: web.Request, expected: type[T]) -> T:
     """Return the JSON body as `expected`; an empty body counts as `{}`.
 
@@ -74,7 +84,7 @@ async def body_of(request: web.Request, expected: type[T]) -> T:
         MalformedBody: not JSON.
         InvalidRequest: JSON of another shape; `pointer` names the field.
     """
-    raw = await request.read()
+    raw = await raw_body_of(request)
     try:
         return msgspec.json.decode(raw or b"{}", type=expected)
     except msgspec.ValidationError as error:
@@ -97,13 +107,9 @@ def query_of(request: web.Request, expected: type[T]) -> T:
 
 def answer(value: Any, *, status: int = 200, secret: bool = False) -> web.Response:
     """Return `value` as JSON; a `secret` one is marked so that nothing keeps it."""
-    headers = {"Cache-Control": "no-store"} if secret else {"Cache-Control": "no-cache"}
-    return web.Response(
-        body=msgspec.json.encode(value),
-        status=status,
-        content_type="application/json",
-        headers=headers,
-    )
+    headers = {"Cache-Control": "no-store" if secret else "no-cache"}
+    body = msgspec.json.encode(value)
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
 def _invalid(error: msgspec.ValidationError, prefix: str) -> InvalidRequest:

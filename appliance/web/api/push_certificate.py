@@ -11,7 +11,14 @@ from aiohttp import web
 
 from appliance.errors import InvalidRequest
 from appliance.services.push import PushStatus
-from appliance.web.api.operation import Operation, answer, body_of, query_of, services_of
+from appliance.web.api.operation import (
+    Operation,
+    answer,
+    body_of,
+    query_of,
+    raw_body_of,
+    services_of,
+)
 from appliance.web.api.schema import (
     ImportQuery,
     PushCertificateAnswer,
@@ -68,7 +75,7 @@ def push_answer(status: PushStatus) -> PushCertificateAnswer:
 
 async def _import_raw(request: web.Request) -> PushStatus:
     query = query_of(request, ImportQuery)
-    certificate, key = split_pem(await request.read())
+    certificate, key = split_pem(await raw_body_of(request))
     return await services_of(request).push.import_pem(
         certificate, key, replace_topic=query.replace_topic, account=query.account
     )

@@ -1,0 +1,174 @@
+CREATE TABLE api_tokens (
+    id             TEXT    PRIMARY KEY,
+    name           TEXT    NOT NULL UNIQUE,
+    secret_sha256  BLOB    NOT NULL,
+    scopes         TEXT    NOT NULL,             -- separated by spaces
+    created_at     INTEGER NOT NULL,
+    expires_at     INTEGER,
+    revoked_at     INTEGER
+) STRICT;
+
+CREATE TABLE certificates (
+    sha256              BLOB    PRIMARY KEY,     -- of the DER
+    serial              TEXT    NOT NULL UNIQUE, -- lower-case hex
+    der                 BLOB    NOT NULL,
+    public_key_sha256   BLOB    NOT NULL,
+    transaction_id      TEXT    NOT NULL,
+    link_code           TEXT    REFERENCES enrollment_links (code),
+    issued_for          TEXT,                    -- the enrollment whose identity it may replace
+    enrollment_id       TEXT,                    -- the enrollment that uses it
+    issued_at           INTEGER NOT NULL,
+    not_after           INTEGER NOT NULL,
+    revoked_at          INTEGER,
+    revocation_reason   TEXT
+) STRICT;
+
+CREATE INDEX certificates_by_enrollment ON certificates (enrollment_id);
+
+CREATE INDEX certificates_by_transaction ON certificates (transaction_id, public_key_sha256);
+
+CREATE INDEX certificates_revoked ON certificates (revoked_at) WHERE revoked_at IS NOT NULL;
+
+CREATE TABLE challenges (
+    sha256      BLOB    PRIMARY KEY,
+    link_code   TEXT    REFERENCES enrollment_links (code),
+    issued_for  TEXT,                            -- NULL: for any device that is not known yet
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    used_at     INTEGER                          -- also set when found expired: it stays so
+) STRICT;
+
+CREATE INDEX challenges_by_expiry ON challenges (expires_at);
+
+CREATE INDEX command_backlog ON commands (enrollment_id, id) WHERE finished_at IS NULL;
+
+CREATE INDEX command_expiry ON commands (expires_at)
+ WHERE finished_at IS NULL AND expires_at IS NOT NULL;
+
+CREATE INDEX command_history ON commands (enrollment_id, id);
+
+CREATE TABLE command_results (
+    command_id  INTEGER PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE,
+    body        BLOB    NOT NULL                 -- the device's answer, byte for byte
+) STRICT;
+
+CREATE TABLE commands (
+    id             INTEGER PRIMARY KEY,          -- also the order within a queue
+    uuid           TEXT    NOT NULL,
+    enrollment_id  TEXT    NOT NULL REFERENCES enrollments (id) ON DELETE CASCADE,
+    request_type   TEXT    NOT NULL,
+    payload        BLOB    NOT NULL,             -- XML plist, sent byte for byte
+    status         TEXT    NOT NULL DEFAULT 'queued'
+                   CHECK (status IN ('queued', 'sent', 'not_now', 'acknowledged', 'error',
+                                     'format_error', 'cancelled', 'expired')),
+    queued_at      INTEGER NOT NULL,
+    pushed_at      INTEGER,                      -- Apple accepted the push that announces it
+    connected_at   INTEGER,                      -- the device first received it
+    finished_at    INTEGER,
+    expires_at     INTEGER,
+    error_chain    TEXT,                         -- JSON
+    UNIQUE (uuid, enrollment_id),
+    CHECK ((finished_at IS NULL) = (status IN ('queued', 'sent', 'not_now')))
+) STRICT;
+
+CREATE TABLE devices (
+    enrollment_id        TEXT PRIMARY KEY REFERENCES enrollments (id) ON DELETE CASCADE,
+    serial_number        TEXT,
+    udid                 TEXT,
+    name                 TEXT,
+    model                TEXT,
+    os_version           TEXT,
+    facts                TEXT NOT NULL DEFAULT '{}', -- JSON of mdm/device.DeviceFacts
+    information          TEXT,                       -- JSON of the last DeviceInformation answer
+    information_at       INTEGER,
+    security             TEXT,                       -- JSON of the last SecurityInfo answer
+    security_at          INTEGER
+) STRICT;
+
+CREATE INDEX devices_by_serial ON devices (serial_number);
+
+CREATE TABLE enrollment_links (
+    code        TEXT    PRIMARY KEY,
+    label       TEXT    NOT NULL DEFAULT '',
+    uses        INTEGER NOT NULL CHECK (uses > 0),
+    used        INTEGER NOT NULL DEFAULT 0 CHECK (used BETWEEN 0 AND uses),
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    revoked_at  INTEGER
+) STRICT;
+
+CREATE TABLE enrollments (
+    id                     TEXT    PRIMARY KEY,
+    device_id              TEXT    REFERENCES enrollments (id), -- NULL on the device channel
+    type                   TEXT    NOT NULL,
+    state                  TEXT    NOT NULL
+                           CHECK (state IN ('authenticated', 'enrolled', 'checked_out', 'forgotten')),
+    certificate_sha256     BLOB    REFERENCES certificates (sha256), -- device channel only
+    topic                  TEXT,
+    push_token             BLOB,
+    push_magic             TEXT,
+    token_update_tally     INTEGER NOT NULL DEFAULT 0,
+    awaiting_configuration INTEGER NOT NULL DEFAULT 0,
+    reenroll_until         INTEGER,                 -- an administrator allowed a new identity
+    blocked_at             INTEGER,
+    authenticated_at       INTEGER,
+    enrolled_at            INTEGER,
+    ended_at               INTEGER,
+    last_seen_at           INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX enrollments_by_certificate ON enrollments (certificate_sha256);
+
+CREATE INDEX enrollments_by_device ON enrollments (device_id) WHERE device_id IS NOT NULL;
+
+CREATE TABLE escrow (
+    id             INTEGER PRIMARY KEY,
+    enrollment_id  TEXT    NOT NULL REFERENCES enrollments (id) ON DELETE CASCADE,
+    kind           TEXT    NOT NULL CHECK (kind IN ('unlock_token', 'bootstrap_token')),
+    sealed         BLOB    NOT NULL,
+    stored_at      INTEGER NOT NULL,
+    archived_at    INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX escrow_current ON escrow (enrollment_id, kind) WHERE archived_at IS NULL;
+
+CREATE TABLE events (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    at             INTEGER NOT NULL,
+    kind           TEXT    NOT NULL,
+    enrollment_id  TEXT,
+    data           TEXT    NOT NULL DEFAULT '{}' -- JSON, never a secret
+) STRICT;
+
+CREATE INDEX events_by_enrollment ON events (enrollment_id, id);
+
+CREATE TABLE push_certificate (
+    id           INTEGER PRIMARY KEY CHECK (id = 1),
+    topic        TEXT    NOT NULL,
+    certificate  TEXT    NOT NULL,               -- PEM, leaf first
+    sealed_key   BLOB    NOT NULL,
+    not_after    INTEGER NOT NULL,
+    account      TEXT    NOT NULL DEFAULT '',
+    imported_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE pushes (
+    enrollment_id  TEXT    PRIMARY KEY REFERENCES enrollments (id) ON DELETE CASCADE,
+    due_at         INTEGER,                      -- NULL: nothing pending
+    attempts       INTEGER NOT NULL DEFAULT 0,   -- since the last success
+    reminders      INTEGER NOT NULL DEFAULT 0,   -- successes that the device did not answer
+    refused_at     INTEGER,                      -- no push until the next TokenUpdate
+    sent_at        INTEGER,
+    outcome        TEXT,
+    apns_id        TEXT
+) STRICT;
+
+CREATE INDEX pushes_due ON pushes (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE settings (
+    key    TEXT PRIMARY KEY,
+    value  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE sqlite_sequence(name,seq);
+

@@ -1,0 +1,64 @@
+"""Hot queries use their index: their cost does not grow with the history."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from appliance.store import certificates, commands, enrollments, links, pushes, tokens
+from appliance.store.database import Connection, Database
+
+_SCAN = re.compile(r"\bSCAN\b")
+
+
+class _Recorder:
+    """Stands in for a connection and explains every statement before it runs."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+        self.plans: list[str] = []
+
+    def execute(self, sql: str, values: Any = ()) -> Any:
+        for row in self._db.execute(f"EXPLAIN QUERY PLAN {sql}", values):
+            self.plans.append(row[3])
+        return self._db.execute(sql, values)
+
+
+_HOT = {
+    "next command": lambda db: commands.next_command(db, "A", idle=True, now=1),
+    "after NotNow": lambda db: commands.next_command(db, "A", idle=False, now=1),
+    "backlog": lambda db: commands.backlog(db, "A", 1),
+    "history": lambda db: commands.history(db, "A", before=9, limit=50),
+    "command by uuid": lambda db: commands.find(db, "U"),
+    "expiry": lambda db: commands.expire(db, 1),
+    "touch": lambda db: enrollments.touch(db, "A", 1),
+    "channels": lambda db: enrollments.channels(db, "A"),
+    "certificate": lambda db: certificates.by_sha256(db, b"1"),
+    "transaction": lambda db: certificates.by_transaction(db, "T", b"1", since=0),
+    "due pushes": lambda db: pushes.due(db, 1, limit=10),
+    "token": lambda db: tokens.find(db, "T"),
+    "expired challenges": lambda db: links.void_expired(db, 1),
+}
+
+
+@pytest.mark.parametrize("name", _HOT)
+async def test_a_hot_query_never_scans_a_table(database: Database, name: str) -> None:
+    def unit(db: Connection) -> list[str]:
+        recorder = _Recorder(db)
+        _HOT[name](recorder)  # type: ignore[no-untyped-call]
+        return recorder.plans
+
+    plans = await database.write(unit)
+    assert plans
+    assert [plan for plan in plans if _SCAN.search(plan) and "pushes_due" not in plan] == []
+
+
+async def test_the_next_command_is_found_in_the_backlog_index(database: Database) -> None:
+    values = {"enrollment_id": "A", "idle": True, "now": 1}
+    plan = await database.read(
+        lambda db: db.execute(f"EXPLAIN QUERY PLAN {commands.NEXT_COMMAND}", values).fetchall()
+    )
+    assert len(plan) == 1
+    assert "USING INDEX command_backlog (enrollment_id=?)" in plan[0][3]

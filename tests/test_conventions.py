@@ -1,0 +1,33 @@
+"""Promises about the code itself."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parent.parent
+_SOURCES = sorted((_ROOT / "appliance").rglob("*.py"))
+_LONGEST_FILE = 400
+_LONGEST_FUNCTION = 40
+
+
+@pytest.mark.parametrize("path", _SOURCES, ids=lambda path: str(path.relative_to(_ROOT)))
+def test_files_and_functions_stay_short_and_documented(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "a module says in one line what it is"
+    assert len(text.splitlines()) <= _LONGEST_FILE
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert length <= _LONGEST_FUNCTION, f"{node.name} has {length} lines"
+
+
+def test_every_document_that_is_named_exists() -> None:
+    readme = (_ROOT / "README.md").read_text()
+    for name in ("docs/architecture.md", "docs/operations.md", "docs/decisions", "CHANGELOG.md"):
+        assert name in readme
+        assert (_ROOT / name).exists()

@@ -1,0 +1,162 @@
+"""`/api/v1/commands`."""
+
+from __future__ import annotations
+
+import base64
+import plistlib
+import uuid
+from typing import Any
+
+import pytest
+
+from .api_client import Answer, ApiClient
+
+COMMANDS = "/api/v1/commands"
+
+
+async def send(api: ApiClient, *targets: str, **body: Any) -> Answer:
+    body.setdefault("request_type", "ProfileList")
+    return await api.call("POST", COMMANDS, {"targets": list(targets), **body})
+
+
+async def test_each_target_gets_a_command_of_its_own(api: ApiClient) -> None:
+    answer = await send(api, api.enroll("one"), api.enroll("two"))
+    assert answer.status == 202
+    assert [command["target"] for command in answer.json["commands"]] == ["one", "two"]
+    assert {command["status"] for command in answer.json["commands"]} == {"queued"}
+    assert len({command["id"] for command in answer.json["commands"]}) == 2
+
+
+async def test_an_unknown_target_queues_nothing(api: ApiClient) -> None:
+    answer = await send(api, api.enroll("one"), "nobody")
+    assert (answer.status, answer.json["code"]) == (404, "device.not_found")
+    assert "nobody" in answer.json["detail"]
+    assert (await api.call("GET", "/api/v1/devices/one")).json["queue_depth"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"request_type": "ProfileList"}, "/targets"),
+        ({"targets": "one", "request_type": "ProfileList"}, "/targets"),
+        ({"targets": [1], "request_type": "ProfileList"}, "/targets/..."),
+        ({"targets": ["one"]}, "/request_type"),
+        ({"targets": ["one"], "request_type": "ProfileList", "colour": "red"}, "/colour"),
+        ({"targets": ["one"], "request_type": "ProfileList", "expires_at": "soon"}, "/expires_at"),
+        ({"targets": ["one"], "request_type": "ProfileList", "plist": "?"}, "/plist"),
+        (
+            {"targets": ["one"], "request_type": "DeviceInformation", "parameters": {}},
+            "/parameters/Queries",
+        ),
+        (
+            {"targets": ["one"], "request_type": "EraseDevice", "confirm": {"serial": "x"}},
+            "/confirm/...",
+        ),
+    ],
+)
+async def test_a_wrong_field_is_named(api: ApiClient, body: Any, pointer: str) -> None:
+    api.enroll("one")
+    answer = await api.call("POST", COMMANDS, body)
+    assert answer.status == 422, answer.text
+    assert answer.json["errors"][0]["pointer"].startswith(pointer.removesuffix("..."))
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 10_000, b"plist"])
+async def test_a_body_that_is_not_json_is_400(api: ApiClient, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {api.token}"}
+    async with api.client.post(COMMANDS, data=body, headers=headers) as response:
+        assert response.status == 400
+        assert (await response.json(content_type=None))["code"] == "request.malformed"
+
+
+async def test_a_raw_plist_keeps_its_uuid(api: ApiClient) -> None:
+    api.enroll("one")
+    command_uuid = str(uuid.uuid4())
+    raw = plistlib.dumps({"Command": {"RequestType": "Custom"}, "CommandUUID": command_uuid})
+    body = {"targets": ["one"], "plist": base64.b64encode(raw).decode()}
+    answer = await api.call("POST", COMMANDS, body)
+    assert answer.json["commands"][0]["id"] == command_uuid
+    assert (await api.call("POST", COMMANDS, body)).status == 409, "the same UUID once only"
+
+
+async def test_a_plist_for_several_devices_shows_all_channels(api: ApiClient) -> None:
+    command_uuid = str(uuid.uuid4())
+    raw = plistlib.dumps({"Command": {"RequestType": "Custom"}, "CommandUUID": command_uuid})
+    targets = [api.enroll("one"), api.enroll("two")]
+    body = {"targets": targets, "plist": base64.b64encode(raw).decode()}
+    assert (await api.call("POST", COMMANDS, body)).status == 202
+    shown = (await api.call("GET", f"{COMMANDS}/{command_uuid}")).json
+    assert [channel["target"] for channel in shown["channels"]] == targets
+
+
+async def test_an_answer_is_readable_whole(api: ApiClient) -> None:
+    api.enroll("one")
+    command_uuid = (await send(api, "one")).json["commands"][0]["id"]
+    waiting = (await api.call("GET", f"{COMMANDS}/{command_uuid}")).json
+    assert (waiting["status"], waiting["result"], waiting["finished_at"]) == ("queued", None, None)
+    profiles = [{"PayloadIdentifier": "a", "SignerCertificates": [b"\1\2"]}]
+    answer = {"Status": "Acknowledged", "CommandUUID": command_uuid, "ProfileList": profiles}
+    api.answer_command("one", command_uuid, plistlib.dumps(answer))
+    shown = (await api.call("GET", f"{COMMANDS}/{command_uuid}")).json
+    assert shown["status"] == "acknowledged"
+    assert shown["result"]["ProfileList"][0]["SignerCertificates"] == ["AQI="]
+    for stage in ("queued_at", "connected_at", "finished_at"):
+        assert shown[stage].endswith("Z")
+    history = (await api.call("GET", "/api/v1/devices/one/commands")).json
+    assert history["items"][0] == shown
+
+
+async def test_what_unlocks_a_device_is_withheld_without_the_scope_secrets(api: ApiClient) -> None:
+    api.enroll("one")
+    command_uuid = (await send(api, "one")).json["commands"][0]["id"]
+    answer = {"Status": "Acknowledged", "CommandUUID": command_uuid, "UnlockToken": b"secret"}
+    api.answer_command("one", command_uuid, plistlib.dumps(answer))
+    path = f"{COMMANDS}/{command_uuid}"
+    assert (await api.call("GET", path)).json["result"]["UnlockToken"] == "c2VjcmV0"
+    token = await api.new_token("read")
+    for place in (path, "/api/v1/devices/one/commands"):
+        assert "c2VjcmV0" not in (await api.call("GET", place, token=token)).text
+
+
+async def test_cancel_works_while_queued_only(api: ApiClient) -> None:
+    api.enroll("one")
+    command_uuid = (await send(api, "one")).json["commands"][0]["id"]
+    cancelled = await api.call("DELETE", f"{COMMANDS}/{command_uuid}")
+    assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
+    again = await api.call("DELETE", f"{COMMANDS}/{command_uuid}")
+    assert (again.status, again.json["code"]) == (409, "command.not_cancellable")
+    assert (await api.call("DELETE", f"{COMMANDS}/none")).status == 404
+
+
+async def test_a_dangerous_command_needs_the_serial_number(api: ApiClient) -> None:
+    api.enroll("one")
+    answer = await send(api, "one", request_type="EraseDevice", parameters={"PIN": "123456"})
+    assert (answer.status, answer.json["code"]) == (422, "command.confirmation_required")
+    for serial, status in (("SERIAL-two", 422), ("SERIAL-one", 202)):
+        confirm = {"serial_number": serial}
+        answer = await send(
+            api, "one", request_type="EraseDevice", parameters={"PIN": "123456"}, confirm=confirm
+        )
+        assert answer.status == status
+
+
+async def test_waiting_ends_with_the_time(api: ApiClient) -> None:
+    api.enroll("one")
+    command_uuid = (await send(api, "one")).json["commands"][0]["id"]
+    shown = await api.call("GET", f"{COMMANDS}/{command_uuid}?wait=0.1")
+    assert (shown.status, shown.json["status"]) == (200, "queued")
+
+
+async def test_all_66_request_types_are_listed(api: ApiClient) -> None:
+    types = (await api.call("GET", "/api/v1/command-types")).json["items"]
+    assert len(types) == 66
+    by_name = {entry["request_type"]: entry for entry in types}
+    assert by_name["EraseDevice"]["dangerous"]
+    assert by_name["InstallProfile"]["required"] == ["Payload"]
+    assert by_name["InstallProfile"]["keys"]["Payload"] == "data"
+
+
+async def test_d12_hostile_names_stay_data(api: ApiClient) -> None:
+    for name in ("=cmd|'/C calc'!A1", "<script>alert(1)</script>", "a'; DROP TABLE commands; --"):
+        answer = await send(api, name)
+        assert (answer.status, answer.json["code"]) == (404, "device.not_found")

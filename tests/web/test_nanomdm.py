@@ -1,0 +1,135 @@
+"""NanoMDM's API, called as its tools call it."""
+
+from __future__ import annotations
+
+import plistlib
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from appliance.app import open_appliance
+from appliance.config import ApiConfig, Config
+from appliance.web import site
+
+from .api_client import ApiClient
+from .test_api_resources import pem, push_certificate
+
+PREFIXES = ["/v1", "/api/v1/nanomdm"]
+
+
+def command(request_type: str = "ProfileList") -> tuple[str, bytes]:
+    """A raw command as `cmdr.py` writes it."""
+    command_uuid = str(uuid.uuid4())
+    raw = {"Command": {"RequestType": request_type}, "CommandUUID": command_uuid}
+    return command_uuid, plistlib.dumps(raw)
+
+
+async def call(
+    api: ApiClient, method: str, path: str, data: bytes = b"", token: str | None = None
+) -> tuple[int, Any]:
+    """One request with Basic auth."""
+    basic = aiohttp.encode_basic_auth("nanomdm", token or api.token)
+    async with api.client.request(method, path, data=data, headers={"Authorization": basic}) as response:
+        return response.status, await response.json(content_type=None)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_a_command_is_queued_without_push(api: ApiClient, prefix: str) -> None:
+    api.enroll("one")
+    command_uuid, raw = command()
+    status, answer = await call(api, "PUT", f"{prefix}/enqueue/one?nopush=1", raw)
+    expected = {"no_push": True, "command_uuid": command_uuid, "request_type": "ProfileList"}
+    assert (status, answer) == (200, expected)
+    shown = (await api.call("GET", f"/api/v1/commands/{command_uuid}")).json
+    assert (shown["target"], shown["status"]) == ("one", "queued")
+
+
+async def test_some_failures_are_207_and_only_failures_500(api: ApiClient) -> None:
+    api.enroll("one")
+    command_uuid, raw = command()
+    status, answer = await call(api, "PUT", "/v1/enqueue/one,nobody?nopush=1", raw)
+    assert status == 207
+    assert set(answer["status"]) == {"nobody"}
+    assert "nobody" in answer["status"]["nobody"]["command_error"]
+    status, answer = await call(api, "POST", "/v1/enqueue/nobody?no_push=1", raw)
+    assert (status, answer["command_uuid"]) == (500, command_uuid)
+
+
+async def test_a_second_command_of_one_uuid_is_an_error(api: ApiClient) -> None:
+    api.enroll("one")
+    _, raw = command()
+    assert (await call(api, "PUT", "/v1/enqueue/one?nopush=1", raw))[0] == 200
+    status, answer = await call(api, "PUT", "/v1/enqueue/one?nopush=1", raw)
+    assert (status, "command_error" in answer["status"]["one"]) == (500, True)
+
+
+async def test_a_failed_push_leaves_the_command_queued(api: ApiClient) -> None:
+    api.enroll("one")
+    command_uuid, raw = command()
+    status, answer = await call(api, "PUT", "/v1/enqueue/one", raw)
+    assert status == 207
+    assert "push_error" in answer["status"]["one"]
+    assert (await api.call("GET", f"/api/v1/commands/{command_uuid}")).status == 200
+
+
+async def test_a_push_without_a_certificate_says_so(api: ApiClient) -> None:
+    api.enroll("one")
+    status, answer = await call(api, "GET", "/v1/push/one,two")
+    assert status == 500
+    assert set(answer["status"]) == {"one", "two"}
+
+
+async def test_what_is_no_command_is_400(api: ApiClient) -> None:
+    for raw in (b"", b"{}", b"<plist/>", plistlib.dumps({"Command": {}})):
+        status, answer = await call(api, "PUT", "/v1/enqueue/one", raw)
+        assert (status, "command_error" in answer) == (400, True)
+
+
+async def test_a_dangerous_command_needs_the_scope_and_no_confirmation(api: ApiClient) -> None:
+    api.enroll("one")
+    write, danger = await api.new_token("write"), await api.new_token("write", "danger")
+    _, raw = command("EraseDevice")
+    status, _ = await call(api, "PUT", "/v1/enqueue/one?nopush=1", raw, write)
+    assert status == 500
+    status, _ = await call(api, "PUT", "/v1/enqueue/one?nopush=1", raw, danger)
+    assert status == 200
+
+
+async def test_a_reader_may_not_use_it(api: ApiClient) -> None:
+    status, answer = await call(api, "GET", "/v1/push/one", token=await api.new_token("read"))
+    assert status == 403
+    assert isinstance(answer["error"], str)
+    async with api.client.get("/v1/push/one") as response:
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_the_push_certificate_is_stored_and_shown(api: ApiClient, prefix: str) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    topic = "com.apple.mgmt.External.nano"
+    certificate, private = pem(key, push_certificate(key, topic))
+    status, answer = await call(api, "PUT", f"{prefix}/pushcert", (private + certificate).encode())
+    assert (status, answer["topic"]) == (200, topic)
+    assert answer["not_after"].endswith("Z")
+    assert await call(api, "GET", f"{prefix}/pushcert?topic={topic}") == (200, answer)
+    missing = (400, {"error": "missing required query parameter: topic"})
+    assert await call(api, "GET", f"{prefix}/pushcert") == missing
+    assert (await call(api, "GET", f"{prefix}/pushcert?topic=other"))[0] == 500
+    assert (await call(api, "PUT", f"{prefix}/pushcert", certificate.encode()))[0] == 400
+
+
+async def test_it_can_be_switched_off(config: Config) -> None:
+    config = replace(config, api=ApiConfig(compat_nanomdm=False))
+    async with open_appliance(config) as parts:
+        application = site.application(
+            config, parts.services, root=parts.keys.root_certificate, admin=True, devices=True
+        )
+        paths = {
+            route.resource.canonical for route in application.router.routes() if route.resource
+        }
+    assert not [path for path in paths if path.startswith("/v1/") or "nanomdm" in path]
