@@ -120,7 +120,8 @@ class CommandService:
             raise InvalidRequest("expires_at lies in the past", pointer="/expires_at")
 
         def unit(db: Connection) -> list[Queued]:
-            targets = [_target(db, name) for name in dict.fromkeys(order.targets)]
+            found = [_target(db, name) for name in order.targets]
+            targets = list({target.id: target for target in found}.values())
             if self._is_dangerous(draft):
                 _check_danger(order, draft, targets)
             made = [self._make(db, draft, target, expires_at) for target in targets]
@@ -148,7 +149,8 @@ class CommandService:
         Raises:
             NotFound: there never was such a command.
         """
-        found = await self._database.read(lambda db: commands.find(db, command_uuid))
+        now = now_ms()
+        found = await self._database.read(lambda db: commands.find(db, command_uuid, now))
         if not found:
             raise NotFound("command", command_uuid)
         return found
@@ -163,7 +165,7 @@ class CommandService:
         now = now_ms()
 
         def unit(db: Connection) -> list[CommandRecord]:
-            if not commands.find(db, command_uuid):
+            if not commands.find(db, command_uuid, now):
                 raise NotFound("command", command_uuid)
             if not commands.cancel(db, command_uuid, now):
                 raise Conflict(
@@ -172,7 +174,7 @@ class CommandService:
                     why="it was delivered or is finished",
                 )
             events.add(db, "command.cancelled", now, data={"id": command_uuid})
-            return commands.find(db, command_uuid)
+            return commands.find(db, command_uuid, now)
 
         return await self._database.write(unit)
 

@@ -49,9 +49,11 @@ class DeviceService:
         self, name: str, cursor: str | None, limit: int
     ) -> tuple[list[CommandRecord], str | None]:
         """Return a channel's commands, newest first, and the cursor of the next page."""
-        before = _number(cursor)
+        before, now = _number(cursor), now_ms()
         found = await self._database.read(
-            lambda db: commands.history(db, _find(db, name), before=before, limit=limit + 1)
+            lambda db: commands.history(
+                db, _find(db, name), before=before, limit=limit + 1, now=now
+            )
         )
         return found[:limit], str(found[limit - 1].sequence) if len(found) > limit else None
 

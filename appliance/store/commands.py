@@ -30,7 +30,9 @@ UPDATE commands
 """
 
 _RECORD = """
-SELECT c.uuid, c.enrollment_id, c.request_type, c.status, c.queued_at, c.pushed_at,
+SELECT c.uuid, c.enrollment_id, c.request_type,
+       CASE WHEN c.finished_at IS NULL AND c.expires_at <= :now THEN 'expired' ELSE c.status END,
+       c.queued_at, c.pushed_at,
        c.connected_at, c.finished_at, c.expires_at, c.error_chain, c.payload, r.body, c.id
   FROM commands AS c
   LEFT JOIN command_results AS r ON r.command_id = c.id
@@ -228,18 +230,24 @@ def pushed(db: Connection, enrollment_id: str, now: int) -> None:
     )
 
 
-def find(db: Connection, uuid: str) -> list[CommandRecord]:
+def find(db: Connection, uuid: str, now: int) -> list[CommandRecord]:
     """Return the command of this UUID, once for each channel that it was queued for."""
-    return [
-        _record(row) for row in db.execute(f"{_RECORD} WHERE c.uuid = ? ORDER BY c.id", (uuid,))
-    ]
+    rows = db.execute(f"{_RECORD} WHERE c.uuid = :uuid ORDER BY c.id", {"uuid": uuid, "now": now})
+    return [_record(row) for row in rows]
 
 
-def history(db: Connection, enrollment_id: str, *, before: int, limit: int) -> list[CommandRecord]:
+def history(
+    db: Connection, enrollment_id: str, *, before: int, limit: int, now: int
+) -> list[CommandRecord]:
     """Return a channel's commands, newest first, with a sequence below `before`."""
     rows = db.execute(
-        f"{_RECORD} WHERE c.enrollment_id = ? AND c.id < ? ORDER BY c.id DESC LIMIT ?",
-        (enrollment_id, before, limit),
+        f"""
+        {_RECORD}
+         WHERE c.enrollment_id = :enrollment_id AND c.id < :before
+         ORDER BY c.id DESC
+         LIMIT :limit
+        """,
+        {"enrollment_id": enrollment_id, "before": before, "limit": limit, "now": now},
     )
     return [_record(row) for row in rows]
 

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Connection = sqlite3.Connection
+Outcome = tuple[Any, BaseException | None]
 
 _READERS = 2
 _LARGEST_BATCH = 256
@@ -45,8 +46,9 @@ class _Waiting:
 class Database:
     """One writer with group commit, and readers with connections of their own.
 
-    All units of work that wait are put into one transaction, a savepoint each, and are woken
-    after its commit, which is on the disk (`synchronous=FULL`) by then.
+    All units of work that wait are put into one transaction and are woken after its commit,
+    which is on the disk (`synchronous=FULL`) by then. A unit may be run twice, so it changes
+    nothing but the database.
     """
 
     def __init__(
@@ -222,27 +224,41 @@ async def _run(connection: aiosqlite.Connection, function: Callable[[Connection]
     return result
 
 
-def _commit_batch(batch: list[_Waiting], db: Connection) -> list[tuple[Any, BaseException | None]]:
-    outcomes: list[tuple[Any, BaseException | None]] = []
-    execute = db.execute
-    execute("BEGIN IMMEDIATE")
+def _commit_batch(batch: list[_Waiting], db: Connection) -> list[Outcome]:
+    """Run the units in one transaction and commit it.
+
+    A savepoint for each unit would double the statements of a short one, so the first attempt
+    has none; only when a unit fails is the batch undone and run again with them.
+    """
+    db.execute("BEGIN IMMEDIATE")
     try:
-        for waiting in batch:
-            execute("SAVEPOINT unit")
-            try:
-                outcomes.append((waiting.unit(db), None))
-            except sqlite3.OperationalError:
-                raise  # the disk or the file, not the unit: nothing of this batch may pass
-            except Exception as error:
-                execute("ROLLBACK TO unit")
-                outcomes.append((None, error))
-            execute("RELEASE unit")
-        execute("COMMIT")
+        try:
+            outcomes: list[Outcome] = [(waiting.unit(db), None) for waiting in batch]
+        except sqlite3.OperationalError:
+            raise
+        except Exception:
+            db.execute("ROLLBACK")
+            db.execute("BEGIN IMMEDIATE")
+            outcomes = [_attempt(waiting.unit, db) for waiting in batch]
+        db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
-            execute("ROLLBACK")
+            db.execute("ROLLBACK")
         raise
     return outcomes
+
+
+def _attempt(unit: Callable[[Connection], Any], db: Connection) -> Outcome:
+    db.execute("SAVEPOINT unit")
+    try:
+        outcome: Outcome = (unit(db), None)
+    except sqlite3.OperationalError:
+        raise  # the disk or the file, not the unit: nothing of this batch may pass
+    except Exception as error:
+        db.execute("ROLLBACK TO unit")
+        outcome = (None, error)
+    db.execute("RELEASE unit")
+    return outcome
 
 
 def _snapshot(unit: Callable[[Connection], T], db: Connection) -> T:

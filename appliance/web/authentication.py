@@ -20,6 +20,7 @@ from appliance.services.tokens import SCOPES, Caller
 from appliance.web.errors import Handler
 from appliance.web.keys import SERVICES
 
+CALLER = web.RequestKey("caller", Caller)
 LOCAL_ADMINISTRATOR = Caller(name="local administrator", scopes=frozenset(SCOPES))
 
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})

@@ -23,11 +23,14 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     announced = request.content_length
     if announced is not None and announced > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
+    content = request.content
+    if content.is_eof() and announced is not None:  # the whole of it came with the header
+        return content.read_nowait()
     chunks: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(request.app[CONFIG].limits.body_seconds):
-            while chunk := await request.content.readany():
+            while chunk := await content.readany():
                 size += len(chunk)
                 if size > limit:
                     raise TooLarge(f"the body is larger than {limit} bytes")

@@ -70,6 +70,8 @@ API_STATUS: Table = {
     Busy: 503,
 }
 
+REQUEST_ID = web.RequestKey("request_id", str)
+
 _RETRY_SECONDS = 5
 _PROBLEM = "application/problem+json"
 # Nothing of the API is a page; whatever a browser is made to do with it should fail.
@@ -143,7 +145,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     """Answer every error below `/api/` with a problem document; leave other paths alone."""
     if not request.path.startswith("/api/"):
         return await handler(request)
-    request["request_id"] = secrets.token_hex(8)
+    request[REQUEST_ID] = secrets.token_hex(8)
     response = await _answered(request, handler)
     for name, value in _SAFETY.items():
         response.headers.setdefault(name, value)
@@ -171,7 +173,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _log(request: web.Request) -> None:
-    fields = {logs.PATH: request.path, "request_id": request["request_id"]}
+    fields = {logs.PATH: request.path, "request_id": request[REQUEST_ID]}
     logger.exception("request failed", extra=fields)
 
 
@@ -202,7 +204,7 @@ def _response(
         why=why,
         hint=hint,
         errors=errors or [],
-        request_id=str(request.get("request_id", "")),
+        request_id=request.get(REQUEST_ID, ""),
     )
     body = msgspec.json.encode(document)
     headers = {"Cache-Control": "no-store"}

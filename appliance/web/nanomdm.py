@@ -19,12 +19,11 @@ from appliance.services.commands import CommandOrder
 from appliance.services.tokens import Caller
 from appliance.web.api.operation import raw_body_of
 from appliance.web.api.push_certificate import split_pem
-from appliance.web.authentication import Gate
+from appliance.web.authentication import CALLER, Gate
 from appliance.web.errors import API_STATUS, Handler, status_of
 from appliance.web.keys import SERVICES
 
 _MOST_PUSHES_AT_ONCE = 50
-_CALLER = "nanomdm caller"
 
 
 @dataclass(slots=True)
@@ -62,8 +61,7 @@ async def show_push_certificate(request: web.Request) -> web.Response:
 
 async def store_push_certificate(request: web.Request) -> web.Response:
     """PUT /v1/pushcert: certificate and key, both PEM, in one body."""
-    caller: Caller = request[_CALLER]
-    if "admin" not in caller.scopes:
+    if "admin" not in request[CALLER].scopes:
         return _error("the token needs the scope admin", 403)
     try:
         certificate, key = split_pem(await raw_body_of(request))
@@ -88,7 +86,7 @@ async def enqueue(request: web.Request) -> web.Response:
     except ApplianceError as error:
         return _json({"command_error": error.problem}, 400)
     no_push = bool(request.query.get("nopush") or request.query.get("no_push"))
-    await _enqueue(services, _ids(request), body, request[_CALLER], outcome)
+    await _enqueue(services, _ids(request), body, request[CALLER], outcome)
     if not no_push:
         await _push(services, _ids(request), outcome)
     uuid, kind = command.command_uuid, command.request_type
@@ -163,7 +161,7 @@ def _guarded(gate: Gate, handler: Handler) -> Handler:
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         try:
-            request[_CALLER] = await gate.require(request, "write")
+            request[CALLER] = await gate.require(request, "write")
             return await handler(request)
         except ApplianceError as error:
             status = 401 if isinstance(error, NotAuthenticated) else status_of(error, API_STATUS)

@@ -78,9 +78,9 @@ async def test_f_04_a_push_that_goaway_excludes_is_sent_again_on_a_new_connectio
 async def test_f_04_late_settings_delay_a_push_and_do_not_duplicate_it(
     apns: ApnsServer, make_sender: MakeSender
 ) -> None:
-    apns.settings_delay_seconds = 0.3
+    apns.settings_delay_seconds = 0.6
 
-    outcome = await send(make_sender(timeout_seconds=0.25))
+    outcome = await send(make_sender(timeout_seconds=0.5))
 
     assert isinstance(outcome, Accepted), "connecting may take twice the timeout"
     assert apns.push_count == 1
@@ -246,9 +246,9 @@ async def test_the_servers_limit_of_concurrent_streams_is_kept(
     apns: ApnsServer, sender: PushSender, limit: int
 ) -> None:
     apns.max_concurrent_streams = limit
-    apns.default = ApnsAnswer(delay_seconds=0.002)
+    apns.default = ApnsAnswer(delay_seconds=0.1)
 
-    outcomes = await asyncio.gather(*(send(sender, number) for number in range(100)))
+    outcomes = await asyncio.gather(*(send(sender, number) for number in range(4 * limit)))
 
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
     assert apns.most_in_flight == limit

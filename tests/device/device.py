@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import plistlib
 import ssl
@@ -241,7 +242,9 @@ class Device(Channel):
         if self.signs:
             headers["Mdm-Signature"] = self.signature(body)
         tls = self._client_context() if self.presents_certificate else True
-        async with self.session.put(url, data=body, headers=headers, ssl=tls) as response:
+        async with self.session.put(
+            url, data=io.BytesIO(body), headers=headers, ssl=tls
+        ) as response:
             return Reply(
                 status=response.status,
                 content_type=response.content_type,

@@ -81,3 +81,12 @@ async def test_a_captured_answer_is_readable_by_api(api: Api, device: Device, pa
     if message["Status"] == "Error":
         codes = [each["ErrorCode"] for each in message["ErrorChain"]]
         assert [each["error_code"] for each in shown["error_chain"]] == codes
+
+
+async def test_a_captured_signature_of_a_foreign_device_is_refused(api: Api) -> None:
+    body = (CAPTURES / "nanomdm-mdm-signature.body.plist").read_bytes()
+    signature = (CAPTURES / "nanomdm-mdm-signature.b64").read_text()
+    headers = {"Mdm-Signature": "".join(signature.split())}
+    url = api.server.url + "/mdm"
+    async with api.session.put(url, data=body, headers=headers) as response:
+        assert response.status == 400

@@ -206,3 +206,30 @@ async def test_a_dangerous_command_needs_confirmation(api: Api, device: Device) 
     body["confirm"] = {"serial_number": device.serial_number}
     assert (await api.post("/api/v1/commands", body)).status == 202
     assert given(await device.idle()).request_type == "EraseDevice"
+
+
+async def test_security_information_fills_the_devices_row(api: Api, device: Device) -> None:
+    await api.queue(device.id, "SecurityInfo")
+    security = {"HardwareEncryptionCaps": 3, "PasscodePresent": True}
+    await device.acknowledge(given(await device.idle()), SecurityInfo=security)
+    shown = await api.device(device.id)
+    assert shown["security"]["PasscodePresent"] is True
+    assert shown["security_at"].endswith("Z")
+
+
+async def test_the_queue_depth_counts_what_is_open(api: Api, device: Device) -> None:
+    await api.queue(device.id)
+    await api.queue(device.id)
+    assert (await api.device(device.id))["queue_depth"] == 2
+    following = given(await device.acknowledge(given(await device.idle())))
+    assert (await api.device(device.id))["queue_depth"] == 1
+    await device.not_now(following)
+    assert (await api.device(device.id))["queue_depth"] == 1
+
+
+async def test_a_large_result_is_taken_and_a_larger_one_refused(api: Api, device: Device) -> None:
+    queued = await api.queue(device.id)
+    command = given(await device.idle())
+    assert (await device.acknowledge(command, Huge=b"x" * 4_000_000)).status == 413
+    assert (await device.acknowledge(command, Large=b"x" * 2_000_000)).status == 200
+    assert (await api.command(queued))["status"] == "acknowledged"

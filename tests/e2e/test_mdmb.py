@@ -84,9 +84,9 @@ async def test_mdmb_enrolls_takes_commands_and_its_answers_are_readable(
     for udid in udids:
         profile = Profile.read(await api.download(link))
         printed = await simulator.install(udid, profile.xml)
-        shown = await api.get(f"/api/v1/devices/{udid}")
-        assert shown.status == 200, printed
-        assert shown.json["enrolled"] is True, printed
+        answer = await api.get(f"/api/v1/devices/{udid}")
+        assert answer.status == 200, printed
+        assert answer.json["enrolled"] is True, printed
     sent = {
         "InstallProfile": {"Payload": base64.b64encode(plistlib.dumps(WEB_CLIP)).decode()},
         "ProfileList": {},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import urllib.parse
 from collections.abc import Iterator
 
 import pytest
 
+from tests.device.cms import pem
 from tests.device.device import Device
 from tests.device.fixtures import start_server
 from tests.device.server import Api, RunningServer
@@ -30,6 +33,31 @@ def mutual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     running = start_server(data, environment=environment, push_certificate=False)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that believes a proxy on this machine."""
+    environment = {"APPLIANCE_SERVER__TRUSTED_PROXIES": "127.0.0.1/32"}
+    running = start_server(tmp_path_factory.mktemp("proxied") / "data", environment=environment)
+    yield running
+    running.stop()
+
+
+async def test_a_trusted_proxys_header_identifies_the_device(proxied: RunningServer) -> None:
+    async with proxied.session() as session:
+        api = Api(proxied, session)
+        device, other = await api.enroll(), await api.enroll()
+        assert device.identity is not None
+        assert other.identity is not None
+        device.signs = False
+        assert (await device.idle()).status == 400
+        escaped = urllib.parse.quote(pem(device.identity.certificate).decode())
+        for value in (f":{base64.b64encode(device.identity.der).decode()}:", escaped):
+            device.headers = {"Client-Cert": value}
+            assert (await device.idle()).status == 200
+        device.headers = {"Client-Cert": f":{base64.b64encode(other.identity.der).decode()}:"}
+        assert (await device.idle()).status == 400
 
 
 async def test_without_a_push_certificate_enrollment_is_refused_with_the_reason(

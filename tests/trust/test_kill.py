@@ -8,13 +8,11 @@ import random
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from tests.device import keys, scep
 from tests.device.device import Device
@@ -24,9 +22,6 @@ from tests.device.scep import Options, ScepClient
 from tests.device.server import Api, RunningServer
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-
-# What a client sees of a server that dies under it.
-Lost = aiohttp.ClientError | TimeoutError | OSError
 
 
 @dataclass(kw_only=True)
@@ -41,12 +36,12 @@ class Witness:
     bootstrap: dict[str, bytes] = field(default_factory=dict)
 
 
-@pytest_asyncio.fixture
-async def mortal(tmp_path: Path) -> AsyncIterator[RunningServer]:
-    """A server of its own, to be killed."""
-    running = await asyncio.to_thread(start_server, tmp_path / "data")
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server to be killed; every test leaves it running."""
+    running = start_server(tmp_path_factory.mktemp("mortal") / "data")
     yield running
-    await asyncio.to_thread(running.stop)
+    running.stop()
 
 
 async def keep_enrolling(api: Api, witness: Witness, profiles: list[bytes]) -> None:
@@ -194,6 +189,8 @@ async def test_the_disk_has_it_before_the_reply_leaves(mortal: RunningServer) ->
             before = order[: order.index("reply")]
             assert "log" in before, order
             assert "sync" in before[before.index("log") :], order
+    assert await asyncio.to_thread(mortal.stop) == 0
+    await asyncio.to_thread(mortal.start)
 
 
 def kinds(trace: str) -> list[str]:

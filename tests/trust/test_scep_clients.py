@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import yarl
 from aiohttp import web
 from cryptography import x509
 
@@ -52,9 +53,7 @@ def issued(authority: Authority, file: Path) -> x509.Certificate:
     return certificate
 
 
-async def test_b25_scepclient_of_debian_enrolls_and_renews(
-    authority: Authority, tmp_path: Path
-) -> None:
+async def test_b25_scepclient_of_debian_enrolls(authority: Authority, tmp_path: Path) -> None:
     command = [program("scepclient"), "-server-url", authority.url]
     command += ["-private-key", "key.pem", "-certificate", "cert.pem"]
     root = str(authority.api.server.root_file)
@@ -64,55 +63,13 @@ async def test_b25_scepclient_of_debian_enrolls_and_renews(
     assert first.serial_number.bit_length() > 64
 
 
-_CERTMONGER = """
-set -eu
-mkdir requests cas local
-certmonger -s -n 2>certmonger.log &
-trap "kill $!" EXIT
-sleep 1  # asking the bus for it before it is there would start another one
-getcert add-scep-ca -s -c appliance -u "$URL" -N "$CA" -R "$ROOT"
-for _ in $(seq 60); do
-    getcert list-cas -s -c appliance | grep -q thumbprint && break
-    sleep 0.2
-done
-getcert request -s -c appliance -I device -k "$PWD/key.pem" -f "$PWD/cert.pem" \
-    -N CN=device -L "$CHALLENGE"
-for _ in $(seq 100); do
-    [ -s cert.pem ] && exit 0
-    sleep 0.2
-done
-getcert list -s
-exit 1
-"""
-
-
-@pytest.mark.timeout(90)
-async def test_b25_certmonger_enrolls_by_get_with_aes(authority: Authority, tmp_path: Path) -> None:
-    program("certmonger")
-    command = [program("dbus-run-session"), "--", "bash", "-c", _CERTMONGER]
-    await run(
-        command,
-        folder=tmp_path,
-        HOME=str(tmp_path),
-        CERTMONGER_CONFIG_DIR=str(tmp_path),
-        CERTMONGER_TMPDIR=str(tmp_path),
-        CERTMONGER_REQUESTS_DIR=str(tmp_path / "requests"),
-        CERTMONGER_CAS_DIR=str(tmp_path / "cas"),
-        CERTMONGER_LOCAL_CA_DIR=str(tmp_path / "local"),
-        URL=authority.url,
-        CA=str(authority.api.server.data / "keys" / "ca.pem"),
-        ROOT=str(authority.api.server.root_file),
-        CHALLENGE=await authority.challenge(),
-    )
-    issued(authority, tmp_path / "cert.pem")
-
-
 @asynccontextmanager
 async def plain_relay(authority: Authority) -> AsyncIterator[str]:
     """Plain HTTP in front of the server, for a client that knows no private TLS root."""
 
     async def forward(request: web.Request) -> web.Response:
-        url = f"{authority.url}?{request.query_string}"
+        # As the client wrote it: decoding would turn "+" into a space.
+        url = yarl.URL(f"{authority.url}?{request.rel_url.raw_query_string}", encoded=True)
         body = await request.read()
         forwarded = authority.api.session.request(request.method, url, data=body or None)
         async with forwarded as response:
@@ -133,6 +90,48 @@ async def plain_relay(authority: Authority) -> AsyncIterator[str]:
         yield f"http://{host}:{port}/scep"
     finally:
         await runner.cleanup()
+
+
+_CERTMONGER = """
+set -eu
+mkdir requests cas local
+certmonger -s -n 2>certmonger.log &
+trap "kill $!" EXIT
+sleep 1  # asking the bus for it before it is there would start another one
+getcert add-scep-ca -s -c appliance -u "$URL" -N "$CA"
+for _ in $(seq 60); do
+    getcert list-cas -s -c appliance | grep -q thumbprint && break
+    sleep 0.2
+done
+getcert request -s -c appliance -I device -k "$PWD/key.pem" -f "$PWD/cert.pem" \
+    -N CN=device -L "$CHALLENGE"
+for _ in $(seq 100); do
+    [ -s cert.pem ] && exit 0
+    sleep 0.2
+done
+getcert list -s
+exit 1
+"""
+
+
+@pytest.mark.timeout(90)
+async def test_b25_certmonger_enrolls_by_get_with_aes(authority: Authority, tmp_path: Path) -> None:
+    program("certmonger")
+    command = [program("dbus-run-session"), "--", "bash", "-c", _CERTMONGER]
+    folders = {"REQUESTS": "requests", "CAS": "cas", "LOCAL_CA": "local", "CONFIG": "."}
+    own = {f"CERTMONGER_{key}_DIR": str(tmp_path / name) for key, name in folders.items()}
+    async with plain_relay(authority) as url:
+        await run(
+            command,
+            folder=tmp_path,
+            HOME=str(tmp_path),
+            CERTMONGER_TMPDIR=str(tmp_path),
+            URL=url,
+            CA=str(authority.api.server.data / "keys" / "ca.pem"),
+            CHALLENGE=await authority.challenge(),
+            **own,
+        )
+    issued(authority, tmp_path / "cert.pem")
 
 
 @pytest.mark.parametrize("digest", ["sha256", "sha512"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -212,5 +213,8 @@ async def test_an_unknown_path_and_a_wrong_method_are_problems(api: ApiClient) -
 
 
 async def test_a_body_over_the_limit_is_413(api: ApiClient) -> None:
-    answer = await api.call("POST", "/api/v1/commands", {"targets": ["x" * (5 << 20)]})
-    assert (answer.status, answer.json["code"]) == (413, "request.too_large")
+    headers = {"Authorization": f"Bearer {api.token}"}
+    body = io.BytesIO(b"x" * (5 << 20))
+    async with api.client.post("/api/v1/commands", data=body, headers=headers) as response:
+        assert response.status == 413
+        assert (await response.json(content_type=None))["code"] == "request.too_large"

@@ -33,7 +33,9 @@ async def call(
 ) -> tuple[int, Any]:
     """One request with Basic auth."""
     basic = aiohttp.encode_basic_auth("nanomdm", token or api.token)
-    async with api.client.request(method, path, data=data, headers={"Authorization": basic}) as response:
+    async with api.client.request(
+        method, path, data=data, headers={"Authorization": basic}
+    ) as response:
         return response.status, await response.json(content_type=None)
 
 

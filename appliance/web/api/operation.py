@@ -13,15 +13,13 @@ from aiohttp import web
 from appliance.errors import InvalidRequest
 from appliance.services import Services
 from appliance.services.tokens import Caller
-from appliance.web.authentication import Gate
+from appliance.web.authentication import CALLER, Gate
 from appliance.web.bodies import read_body
 from appliance.web.errors import MalformedBody
 from appliance.web.keys import CONFIG, SERVICES
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-CALLER = "caller"  # the request's own key
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
 _MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
@@ -64,8 +62,7 @@ def services_of(request: web.Request) -> Services:
 
 def caller_of(request: web.Request) -> Caller:
     """Return who was let in."""
-    caller: Caller = request[CALLER]
-    return caller
+    return request[CALLER]
 
 
 async def raw_body_of(request: web.Request) -> bytes:

@@ -1,0 +1,64 @@
+"""The command line, run in this process as a shell would."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance import cli
+
+URL = "https://mdm.example.com:8443"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A finished command."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Stdout, which is JSON and nothing else."""
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory as `init` leaves it."""
+    data = tmp_path_factory.mktemp("template") / "data"
+    arguments = ["init", "--data", str(data), "--url", URL, "--organization", 'The "Lab"']
+    assert cli.run(arguments) == 0
+    return data
+
+
+@pytest.fixture
+def data(template: Path, tmp_path: Path) -> Path:
+    """A fresh copy of it."""
+    shutil.copytree(template, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run `appliance ARGUMENTS`."""
+    monkeypatch.delenv("APPLIANCE_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: object) -> Done:
+        capsys.readouterr()
+        status = cli.run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Done(status=status, out=out, err=err)
+
+    return run

@@ -1,0 +1,47 @@
+"""`-p KEY=VALUE`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+
+from appliance.cli.parameters import parse_parameters
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["A=text"], {"A": "text"}),
+        (["A=1", "B=true", "C=null", 'D="1"'], {"A": 1, "B": True, "C": None, "D": "1"}),
+        (["A=x=y"], {"A": "x=y"}),
+        (["A="], {"A": ""}),
+        (['A={"B": [1]}'], {"A": {"B": [1]}}),
+        (["A.B.C=1", "A.B.D=2"], {"A": {"B": {"C": 1, "D": 2}}}),
+        (["A=1", "A=x", "A=3"], {"A": [1, "x", 3]}),
+        (["A.B=1", "A.B=2"], {"A": {"B": [1, 2]}}),
+    ],
+)
+def test_values_are_json_or_text(words: list[str], expected: dict[str, Any]) -> None:
+    assert parse_parameters(words, None) == expected
+
+
+@pytest.mark.parametrize("words", [["A"], ["=1"], ["A..B=1"], ["A=1", "A.B=2"], ["A.B=2", "A=1"]])
+def test_what_has_no_clear_meaning_is_refused(words: list[str]) -> None:
+    with pytest.raises(click.BadParameter):
+        parse_parameters(words, None)
+
+
+def test_a_key_that_wants_a_text_keeps_digits() -> None:
+    assert parse_parameters(["PIN=012345"], "EraseDevice") == {"PIN": "012345"}
+    assert parse_parameters(["PIN=123456"], "EraseDevice") == {"PIN": "123456"}
+    assert parse_parameters(['PIN="123456"'], "EraseDevice") == {"PIN": "123456"}
+
+
+def test_a_key_that_wants_a_list_gets_one() -> None:
+    one = parse_parameters(["Queries=OSVersion"], "DeviceInformation")
+    two = parse_parameters(["Queries=OSVersion", "Queries=DeviceName"], "DeviceInformation")
+    written = parse_parameters(['Queries=["OSVersion"]'], "DeviceInformation")
+    assert one == written == {"Queries": ["OSVersion"]}
+    assert two == {"Queries": ["OSVersion", "DeviceName"]}

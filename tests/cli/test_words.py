@@ -1,0 +1,84 @@
+"""Times as people type them, texts as terminals show them, errors as scripts see them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+import pytest
+
+from appliance import errors
+from appliance.cli.durations import until
+from appliance.cli.exits import Refused, ServerUnreachable, exit_status
+from appliance.cli.output import cell, moment, printable
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7d", "2026-01-08T00:00:00Z"),
+        ("12h", "2026-01-01T12:00:00Z"),
+        ("90s", "2026-01-01T00:01:30Z"),
+        ("2w", "2026-01-15T00:00:00Z"),
+        ("2027-01-31T12:00Z", "2027-01-31T12:00:00Z"),
+        ("2027-01-31T12:00+02:00", "2027-01-31T10:00:00Z"),
+        ("2027-01-31", "2027-01-31T00:00:00Z"),
+    ],
+)
+def test_a_time_is_a_duration_or_iso_8601(text: str, expected: str) -> None:
+    assert until(text, now=NOW) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "9999999d"])
+def test_any_other_time_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        until(text, now=NOW)
+
+
+def test_a_hostile_name_cannot_steer_the_terminal() -> None:
+    assert printable("a\x1b[2Jb\r\n\u202ec") == "a\\x1b[2Jb\\r\\n\\u202ec"
+    assert printable("Zoë の iPad") == "Zoë の iPad"
+    assert "\x1b" not in cell({"name": "\x1b"})
+
+
+def test_a_moment_is_short_and_in_utc() -> None:
+    assert moment("2026-01-31T12:34:56.123Z") == "2026-01-31 12:34:56Z"
+    assert moment(None) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.ApplianceError("?"), 1),
+        (errors.InvalidRequest("?"), 2),
+        (errors.NotInitialised("?"), 3),
+        (ServerUnreachable("?"), 4),
+        (errors.ScopeMissing("?"), 5),
+        (errors.NotFound("device", "x"), 6),
+        (errors.Conflict("?", code="x"), 7),
+        (errors.DataDirectoryUnusable("?"), 7),
+        (errors.ConfirmationRequired("?"), 11),
+    ],
+)
+def test_each_error_has_its_exit_status(error: errors.ApplianceError, status: int) -> None:
+    assert exit_status(error) == status
+
+
+@pytest.mark.parametrize(
+    ("code", "http", "status"),
+    [
+        ("request.invalid", 422, 2),
+        ("auth.required", 401, 5),
+        ("auth.scope_missing", 403, 5),
+        ("device.not_found", 404, 6),
+        ("command.duplicate", 409, 7),
+        ("command.not_supported", 422, 7),
+        ("command.confirmation_required", 422, 11),
+        ("internal", 500, 1),
+        ("server.busy", 503, 1),
+    ],
+)
+def test_each_problem_of_the_server_has_its_exit_status(code: str, http: int, status: int) -> None:
+    assert exit_status(Refused("?", code=code, status=http, why="", fix="")) == status
