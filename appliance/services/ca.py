@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -278,8 +278,8 @@ def _store(
     )
     if earlier is not None:
         return earlier
-    link_code = None
     if authority.challenge_sha256 is not None:
-        link_code = links.consume_challenge(db, authority.challenge_sha256, now).link_code
-    store.add(db, issued, link_code=link_code, transaction_id=transaction_id)
+        challenge = links.consume_challenge(db, authority.challenge_sha256, now)
+        issued = replace(issued, link_code=challenge.link_code)
+    store.add(db, issued, transaction_id=transaction_id)
     return None

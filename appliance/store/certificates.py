@@ -36,7 +36,7 @@ _COLUMNS = """sha256, serial, der, public_key_sha256, link_code, issued_for, enr
        issued_at, not_after, revoked_at"""
 
 
-def add(db: Connection, issued: Issued, *, link_code: str | None, transaction_id: str) -> None:
+def add(db: Connection, issued: Issued, *, transaction_id: str) -> None:
     """Store a new certificate; the caller's transaction also consumes its challenge."""
     db.execute(
         """
@@ -46,7 +46,7 @@ def add(db: Connection, issued: Issued, *, link_code: str | None, transaction_id
         """,
         (
             issued.sha256, issued.serial, issued.der, issued.public_key_sha256, transaction_id,
-            link_code, issued.issued_for, issued.issued_at, issued.not_after,
+            issued.link_code, issued.issued_for, issued.issued_at, issued.not_after,
         ),
     )  # fmt: skip
 

@@ -33,6 +33,11 @@ _CACHED_CERTIFICATES = 4096
 _CACHED_CERTIFICATE_BYTES = 4096  # bounds what strangers can make us keep: 16 MiB
 
 
+# A device's Idle is the same bytes each time, and so is its signature (PKCS #1 v1.5 is
+# deterministic, Apple's form has no attributes): what was proved once stays proved.
+_REMEMBERED = 4096
+_REMEMBERED_CONTENT_BYTES = 1024
+
 _EXTENSION_ERRORS = (
     x509.ExtensionNotFound,
     x509.DuplicateExtension,
@@ -105,12 +110,26 @@ def verify_detached(signature: bytes, content: bytes, *, allow_sha1: bool) -> Si
     Source: RFC 5652 sections 5.4 (with signedAttrs the signature covers the attributes, so
     messageDigest must be compared as well) and 5.6.
     """
+    seen = hashlib.sha256(b"%d %d " % (allow_sha1, len(signature)) + signature + content).digest()
+    if (proven := _proven.get(seen)) is not None:
+        return proven
     message = _parse(signature, DEFAULT_LIMIT)
     if message.encapsulated.content not in (None, b"", content):
         raise BadSignature("the signature brings other content than was sent")
     info, known = _signer_info(message)
     _verify(message, info, known, content, allow_sha1=allow_sha1, require_attributes=False)
+    if len(content) <= _REMEMBERED_CONTENT_BYTES:
+        _remember(seen, known)
     return known
+
+
+_proven: dict[bytes, Signer] = {}
+
+
+def _remember(seen: bytes, signer: Signer) -> None:
+    if len(_proven) >= _REMEMBERED:
+        del _proven[next(iter(_proven))]  # the oldest
+    _proven[seen] = signer
 
 
 def verify(

@@ -90,7 +90,7 @@ def enroll(db: sqlite3.Connection, name: str, platform: str) -> None:
         link_code=None, issued_for=None, enrollment_id=name, issued_at=NOW,
         not_after=NOW * 2, revoked_at=None,
     )  # fmt: skip
-    certificates.add(db, issued, link_code=None, transaction_id=name)
+    certificates.add(db, issued, transaction_id=name)
     enrollments.begin(db, enrollment, sha256=sha256, topic=TOPIC, now=NOW)
     update = TokenUpdate(enrollment=enrollment, topic=TOPIC, push_magic="magic", token=b"token")
     enrollments.complete(db, update, NOW)
