@@ -118,7 +118,7 @@ def verify_detached(signature: bytes, content: bytes, *, allow_sha1: bool) -> Si
         raise BadSignature("the signature brings other content than was sent")
     info, known = _signer_info(message)
     _verify(message, info, known, content, allow_sha1=allow_sha1, require_attributes=False)
-    if len(content) <= _REMEMBERED_CONTENT_BYTES:
+    if len(signature) <= _CACHED_CERTIFICATE_BYTES and len(content) <= _REMEMBERED_CONTENT_BYTES:
         _remember(seen, known)
     return known
 

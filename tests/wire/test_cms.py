@@ -197,3 +197,27 @@ def test_a_known_certificate_is_read_once_and_a_huge_one_is_not_kept() -> None:
     signature = cms.sign(BODY, huge, us.key, detached=True)
     first = cms.verify_detached(signature, BODY, allow_sha1=False)
     assert cms.verify_detached(signature, BODY, allow_sha1=False) is not first
+
+
+def test_what_was_proved_of_one_message_is_not_taken_for_another() -> None:
+    us = identity("rsa", "once")
+    signature = cms.sign(BODY, us.certificate, us.key, detached=True)
+    cms.verify_detached(signature, BODY, allow_sha1=False)
+    for changed in (BODY + b" ", BODY[:-1], b"", bytes([BODY[0] ^ 1]) + BODY[1:]):
+        with pytest.raises(BadSignature):
+            cms.verify_detached(signature, changed, allow_sha1=False)
+    with pytest.raises((BadSignature, MalformedMessage, UnsupportedAlgorithm)):
+        cms.verify_detached(signature[:-1] + bytes([signature[-1] ^ 1]), BODY, allow_sha1=False)
+
+
+def test_a_sha1_signature_that_was_proved_is_still_refused_where_sha1_is_not_allowed(
+    tmp_path: Path,
+) -> None:
+    request = "req -x509 -newkey rsa:2048 -nodes -keyout old.key -out old.pem -subj /CN=old"
+    openssl(tmp_path, *request.split(), "-days", "9")
+    (tmp_path / "body").write_bytes(BODY)
+    sign = "cms -sign -binary -md sha1 -noattr -in body -signer old.pem -inkey old.key -outform DER"
+    signature = openssl(tmp_path, *sign.split())
+    cms.verify_detached(signature, BODY, allow_sha1=True)
+    with pytest.raises(UnsupportedAlgorithm):
+        cms.verify_detached(signature, BODY, allow_sha1=False)
