@@ -222,6 +222,7 @@ class EnrollingService:
             organization=server.organization,
             topic=topic,
             mdm_url=f"{server.base_url}/mdm",
+            checkin_url=f"{server.base_url}/mdm",  # the same; some simulators know no default
             scep_url=f"{server.base_url}/scep",
             challenge=challenge,
             nonce=str(uuid.uuid4()),

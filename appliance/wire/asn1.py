@@ -275,14 +275,23 @@ def enveloped_message(
     cipher: x509.ObjectIdentifier,
     initialisation_vector: bytes,
     ciphertext: bytes,
+    *,
+    constructed: bool = False,
 ) -> bytes:
-    """Return the DER of ContentInfo around EnvelopedData for one recipient."""
+    """Return the DER of ContentInfo around EnvelopedData for one recipient.
+
+    Args:
+        constructed: put the ciphertext into an OCTET STRING of its own inside the [0], which
+            is BER; some old clients read nothing else.
+    """
+    if constructed:
+        ciphertext = header(0x04, len(ciphertext)) + ciphertext
     encrypted = EncryptedContentInfo(
         content_type=DATA,
         content_encryption_algorithm=AlgorithmIdentifier(
             algorithm=cipher, parameters=initialisation_vector
         ),
-        encrypted_content=tlv(header(0x80, len(ciphertext)) + ciphertext),
+        encrypted_content=tlv(header(0xA0 if constructed else 0x80, len(ciphertext)) + ciphertext),
     )
     data = EnvelopedData(
         version=0,

@@ -96,11 +96,13 @@ def seal_envelope(content: bytes, recipient: x509.Certificate, cipher: Cipher) -
     """Return the DER of an envelope that only the key of `recipient` opens.
 
     Args:
-        cipher: what the peer used; single DES is answered in 3DES.
+        cipher: what the peer used; single DES is answered in 3DES, and in the constructed
+            form, which is the only one that clients with single DES send, and some can read.
 
     Raises:
         UnsupportedAlgorithm: the recipient's key is not RSA.
     """
+    constructed = cipher is Cipher.DES
     cipher = Cipher.TRIPLE_DES if cipher is Cipher.DES else cipher
     public_key = load_public_key(recipient)
     if not isinstance(public_key, rsa.RSAPublicKey):
@@ -118,7 +120,11 @@ def seal_envelope(content: bytes, recipient: x509.Certificate, cipher: Cipher) -
         encrypted_key=public_key.encrypt(content_key, _PKCS1),
     )
     return asn1.enveloped_message(
-        recipient_info, _OIDS[cipher], iv, ciphertext + encryptor.finalize()
+        recipient_info,
+        _OIDS[cipher],
+        iv,
+        ciphertext + encryptor.finalize(),
+        constructed=constructed,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import itertools
 import plistlib
 import uuid
@@ -10,21 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import pkcs7
 
 from .load import Request
-from .scep import pkcs_req, self_signed
+from .scep import pkcs_req, self_signed, signed_data, signing_time
 
 TOPIC = "com.apple.mgmt.External.00000000-0000-4000-8000-000000000000"
 _CHECK_IN = "application/x-apple-aspen-mdm-checkin"
 _REPORT = "application/x-apple-aspen-mdm; charset=UTF-8"
-_DETACHED = [
-    pkcs7.PKCS7Options.DetachedSignature,
-    pkcs7.PKCS7Options.Binary,
-    pkcs7.PKCS7Options.NoCapabilities,
-]
+# In the future: NanoMDM wants the signing time inside the certificate's validity.
+_EPOCH = datetime.datetime.now(datetime.UTC)
+_clock = itertools.count()
 
 
 class KeyPool:
@@ -101,12 +99,9 @@ class Device:
 
     def _put(self, message: Mapping[str, object], content_type: str, expect: str = "") -> Request:
         body = plistlib.dumps(dict(message))
-        signature = (
-            pkcs7.PKCS7SignatureBuilder()
-            .set_data(body)
-            .add_signer(self.certificate, self.key, hashes.SHA256())
-            .sign(serialization.Encoding.DER, _DETACHED)
-        )
+        # Never the same signature twice: a server that remembers one must not profit.
+        at = _EPOCH + datetime.timedelta(seconds=next(_clock))
+        signature = signed_data(body, self.key, self.certificate, signing_time(at), detached=True)
         header = f"Mdm-Signature: {base64.b64encode(signature).decode()}\r\n"
         return http_request("PUT", "/mdm", body, content_type, header, expect)
 

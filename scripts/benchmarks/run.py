@@ -64,7 +64,9 @@ async def _on_stage(
         if "cycles" in wanted:
             figures.append(_cycles(await on.cycles()))
         if "connects" in wanted:
-            figures.append(_connects(await on.connects(options.seconds)))
+            figures.append(_connects(await on.connects()))
+            repeated = await on.repeated_connects(options.seconds)
+            figures.append(_figure("idle connects, message repeated /s", repeated))
 
 
 def _connects(samples: Samples) -> Figure:
@@ -129,7 +131,7 @@ def _per_pair(samples: Samples) -> Samples:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=_FIGURES, metavar="NAME", help=_only())
-    parser.add_argument("--seconds", type=float, default=3, help="length of an idle round")
+    parser.add_argument("--seconds", type=float, default=3, help="length of a repeated round")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved; the median counts")
     parser.add_argument("--devices", type=int, default=4500, help="enrolled at every server")
     parser.add_argument("--json", action="store_true", help="rows as JSON instead of a table")

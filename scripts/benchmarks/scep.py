@@ -1,4 +1,4 @@
-"""The client's side of SCEP: requests built beforehand, certificates taken out of the answers."""
+"""CMS and SCEP on the client's side: messages built beforehand, certificates taken out."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _DATA = bytes.fromhex("06092a864886f70d010701")
 _SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 _CONTENT_TYPE = bytes.fromhex("06092a864886f70d010903")
 _MESSAGE_DIGEST = bytes.fromhex("06092a864886f70d010904")
+_SIGNING_TIME = bytes.fromhex("06092a864886f70d010905")
 _SCEP_ATTRIBUTE = bytes.fromhex("060a6086480186f845010900")  # last byte: which one
 _MESSAGE_TYPE, _SENDER_NONCE, _TRANSACTION_ID = 2, 5, 7
 
@@ -74,21 +75,33 @@ def pkcs_req(
         .set_content_encryption_algorithm(AES128)
         .encrypt(_DER, [pkcs7.PKCS7Options.Binary])
     )
-    return _signed(envelope, key, signer)
-
-
-def _signed(content: bytes, key: rsa.RSAPrivateKey, signer: x509.Certificate) -> bytes:
-    attributes = b"".join(
-        sorted(
-            (
-                tlv(0x30, _CONTENT_TYPE, tlv(0x31, _DATA)),
-                tlv(0x30, _MESSAGE_DIGEST, tlv(0x31, tlv(4, hashlib.sha256(content).digest()))),
-                _scep_attribute(_MESSAGE_TYPE, tlv(0x13, b"19")),
-                _scep_attribute(_SENDER_NONCE, tlv(4, secrets.token_bytes(16))),
-                _scep_attribute(_TRANSACTION_ID, tlv(0x13, secrets.token_hex(20).encode())),
-            )
-        )
+    attributes = (
+        _scep_attribute(_MESSAGE_TYPE, tlv(0x13, b"19")),
+        _scep_attribute(_SENDER_NONCE, tlv(4, secrets.token_bytes(16))),
+        _scep_attribute(_TRANSACTION_ID, tlv(0x13, secrets.token_hex(20).encode())),
     )
+    return signed_data(envelope, key, signer, *attributes)
+
+
+def signing_time(at: datetime.datetime) -> bytes:
+    """The signed attribute that makes every signature of a device another one."""
+    return tlv(0x30, _SIGNING_TIME, tlv(0x31, tlv(0x17, at.strftime("%y%m%d%H%M%SZ").encode())))
+
+
+def signed_data(
+    content: bytes,
+    key: rsa.RSAPrivateKey,
+    signer: x509.Certificate,
+    *further: bytes,
+    detached: bool = False,
+) -> bytes:
+    """CMS SignedData with SHA-256, the usual signed attributes and `further` ones."""
+    digest = tlv(4, hashlib.sha256(content).digest())
+    usual = (
+        tlv(0x30, _CONTENT_TYPE, tlv(0x31, _DATA)),
+        tlv(0x30, _MESSAGE_DIGEST, tlv(0x31, digest)),
+    )
+    attributes = b"".join(sorted((*usual, *further)))
     # Signed as SET OF, carried as IMPLICIT [0]: RFC 5652 section 5.4.
     signature = key.sign(tlv(0x31, attributes), padding.PKCS1v15(), hashes.SHA256())
     serial = signer.serial_number
@@ -101,15 +114,16 @@ def _signed(content: bytes, key: rsa.RSAPrivateKey, signer: x509.Certificate) ->
     signer_info = tlv(
         0x30, version, identifier, _SHA256, tlv(0xA0, attributes), _RSA, tlv(4, signature)
     )
-    signed_data = tlv(
+    encapsulated = b"" if detached else tlv(0xA0, tlv(4, content))
+    body = tlv(
         0x30,
         version,
         tlv(0x31, _SHA256),
-        tlv(0x30, _DATA, tlv(0xA0, tlv(4, content))),
+        tlv(0x30, _DATA, encapsulated),
         tlv(0xA0, signer.public_bytes(_DER)),
         tlv(0x31, signer_info),
     )
-    return tlv(0x30, _SIGNED_DATA, tlv(0xA0, signed_data))
+    return tlv(0x30, _SIGNED_DATA, tlv(0xA0, body))
 
 
 def _scep_attribute(which: int, value: bytes) -> bytes:

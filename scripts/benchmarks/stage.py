@@ -26,6 +26,7 @@ MICROMDM_SCEP = "micromdm/scep"
 _COMMANDS_PER_DEVICE = 6
 _COMMANDED_DEVICES = 600  # a round
 _TARGETS_PER_CALL = 100
+_CONNECTS = 12_000  # a round, each with a signature of its own
 _PEER_CERTIFICATES = 300  # a round; its file depot slows down as it fills
 
 T = TypeVar("T")
@@ -116,12 +117,24 @@ class Stage:
             ]
         }
 
-    async def connects(self, seconds: float) -> Samples:
-        """Idle reports with nothing queued."""
-        sessions: list[Session] = [[one.idle()] for one in self._devices]
+    async def connects(self) -> Samples:
+        """Idle reports with nothing queued, each signed anew: every signature is verified."""
+        turns = itertools.cycle(self._devices)
+        count = self._rounds * _CONNECTS
+        fresh: list[Session] = [[one.idle()] for one in itertools.islice(turns, count)]
         return await workloads.in_turns(
             [self.ours, *self.peers],
-            lambda *_: itertools.cycle(sessions),
+            lambda _, turn: fresh[turn * _CONNECTS : (turn + 1) * _CONNECTS],
+            rounds=self._rounds,
+            warm_up=[[one.idle()] for one in self._devices],
+        )
+
+    async def repeated_connects(self, seconds: float) -> Samples:
+        """The same, but each device sends one message, signature and all, again and again."""
+        same: list[Session] = [[one.idle()] for one in self._devices]
+        return await workloads.in_turns(
+            [self.ours, *self.peers],
+            lambda *_: itertools.cycle(same),
             rounds=self._rounds,
             seconds=seconds,
         )

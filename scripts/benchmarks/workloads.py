@@ -56,10 +56,13 @@ async def in_turns(
     *,
     rounds: int,
     seconds: float | None = None,
+    warm_up: Sequence[Session] = (),
 ) -> dict[str, list[Sample]]:
     """Measure every server once per round, so that a disturbance meets all of them."""
     samples: dict[str, list[Sample]] = {server.name: [] for server in servers}
     options = {} if seconds is None else {"seconds": seconds}
+    for server in servers if warm_up else ():
+        await measure(server, warm_up)
     for turn in range(rounds):
         for server in servers:
             samples[server.name].append(await measure(server, sessions(server, turn), **options))
@@ -127,11 +130,10 @@ class CommandSessions:
     def session(self, device: Device, command_uuids: Sequence[str]) -> list[Request]:
         """Two requests per command; every answer is checked for the UUID that must be in it."""
         steps: list[Request] = []
-        idle = device.idle()
         for command_uuid, following in itertools.pairwise((*command_uuids, "")):
             key = (device.udid, command_uuid)
             if key not in self._signed:  # servers that keep our UUIDs share the signatures
-                self._signed[key] = (idle, device.acknowledge(command_uuid))
+                self._signed[key] = (device.idle(), device.acknowledge(command_uuid))
             first, second = self._signed[key]
             steps.append(replace(first, expect=command_uuid.encode()))
             steps.append(replace(second, expect=following.encode()))

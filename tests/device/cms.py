@@ -252,8 +252,17 @@ def envelope(
     return der.sequence(der.oid(der.ENVELOPED_DATA), der.tlv(0xA0, body))
 
 
-def open_envelope(message: bytes, recipient: Identity) -> tuple[bytes, str]:
-    """Content and cipher of an EnvelopedData that is addressed to `recipient`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What an EnvelopedData held, and how."""
+
+    content: bytes
+    cipher: str
+    constructed: bool
+
+
+def open_envelope(message: bytes, recipient: Identity) -> Opened:
+    """Open an EnvelopedData that is addressed to `recipient`."""
     enveloped = cms.ContentInfo.load(message, strict=True)["content"]
     (info,) = enveloped["recipient_infos"]
     serial = info.chosen["rid"].chosen["serial_number"].native
@@ -264,9 +273,34 @@ def open_envelope(message: bytes, recipient: Identity) -> tuple[bytes, str]:
     algorithm = encrypted["content_encryption_algorithm"]
     cipher = _CIPHER_NAMES[algorithm["algorithm"].dotted]
     decryptor = _cbc(cipher, key, algorithm["parameters"].native).decryptor()
-    padded = decryptor.update(encrypted["encrypted_content"].native) + decryptor.finalize()
+    ciphertext, constructed = _ciphertext(encrypted.dump())
+    padded = decryptor.update(ciphertext) + decryptor.finalize()
     unpadder = PKCS7(_CIPHERS[cipher][2] * 8).unpadder()
-    return unpadder.update(padded) + unpadder.finalize(), cipher
+    return Opened(
+        content=unpadder.update(padded) + unpadder.finalize(),
+        cipher=cipher,
+        constructed=constructed,
+    )
+
+
+def _elements(contents: bytes) -> list[tuple[int, bytes]]:
+    """First octet and contents of the elements that stand one after the other."""
+    found = []
+    while contents:
+        _, _, _, header, inner, trailer = parser.parse(contents)
+        found.append((header[0], inner))
+        contents = contents[len(header) + len(inner) + len(trailer) :]
+    return found
+
+
+def _ciphertext(encrypted_content_info: bytes) -> tuple[bytes, bool]:
+    """The ciphertext, and whether it came in parts, which asn1crypto does not read."""
+    ((_, contents),) = _elements(encrypted_content_info)
+    tag, ciphertext = _elements(contents)[2]
+    if tag == 0x80:
+        return ciphertext, False
+    assert tag == 0xA0
+    return b"".join(part for _, part in _elements(ciphertext)), True
 
 
 def sign_body(

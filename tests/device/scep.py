@@ -120,7 +120,7 @@ class CertRep:
     status: str
     fail_info: str | None
     certificates: Sequence[x509.Certificate]
-    cipher: str | None
+    opened: cms.Opened | None
     digest: str
 
 
@@ -135,17 +135,17 @@ def read_reply(reply: bytes, message: PkiMessage, authority: x509.Certificate) -
     assert len(attributes[SENDER_NONCE]) >= 16
     status = attributes[PKI_STATUS].decode()
     certificates: list[x509.Certificate] = []
-    cipher = None
+    opened = None
     if status == "0":
         assert verified.content is not None
-        content, cipher = cms.open_envelope(verified.content, message.signer)
-        certificates = cms.certificates_of(content)
+        opened = cms.open_envelope(verified.content, message.signer)
+        certificates = cms.certificates_of(opened.content)
     fail_info = attributes.get(FAIL_INFO, b"").decode() or None
     return CertRep(
         status=status,
         fail_info=fail_info,
         certificates=certificates,
-        cipher=cipher,
+        opened=opened,
         digest=verified.digest,
     )
 

@@ -68,10 +68,9 @@ def test_openssl_opens_every_envelope(
 
 
 def test_an_envelope_and_a_signed_message_read_back(identity: Identity) -> None:
-    content, cipher = cms.open_envelope(
-        cms.envelope(BODY, identity.certificate, "aes128"), identity
-    )
-    assert (content, cipher) == (BODY, "aes128")
+    sealed = cms.envelope(BODY, identity.certificate, "aes128", constructed=True)
+    opened = cms.open_envelope(sealed, identity)
+    assert (opened.content, opened.cipher, opened.constructed) == (BODY, "aes128", True)
     attributes = cms.basic_attributes(BODY, "sha256")
     verified = cms.verify(cms.signed_data(BODY, [Signer(identity=identity, attributes=attributes)]))
     assert verified.content == BODY

@@ -99,6 +99,7 @@ async def test_the_profile_is_signed_and_holds_trust_identity_and_mdm(api: Api) 
     assert profile.scep["Keysize"] >= 2048
     assert len(profile.scep["Challenge"]) >= 22, "128 bits at least"
     assert profile.mdm["SignMessage"] is True
+    assert profile.mdm["CheckInURL"].startswith(api.server.url), "some clients know no default"
     assert profile.mdm["CheckOutWhenRemoved"] is True
     assert profile.mdm["AccessRights"] == 8191
     assert profile.mdm["Topic"] == api.server.topic

@@ -65,7 +65,10 @@ async def test_b01_every_cipher_and_digest_gets_a_certificate(
     ca = await client.authority()
     options = Options(digest=digest, cipher=cipher, constructed=cipher == "des")
     reply = await client.exchange(scep.pki_message(request, key, ca, signer, options), ca)
-    assert reply.cipher == ("3des" if cipher == "des" else cipher)
+    assert reply.opened is not None
+    assert reply.opened.cipher == ("3des" if cipher == "des" else cipher)
+    # Clients that write the ciphertext in parts read no other form.
+    assert reply.opened.constructed is options.constructed
     assert reply.digest == digest
     assert reply.certificates[0].public_key() == key.public_key()
 
