@@ -224,7 +224,7 @@ def _build(
     commands = CommandService(database, vault, push.wake, config.server.base_url)
     return Services(
         ca=ca,
-        checkins=CheckinService(database, vault, push_certificates, keys.ca_certificate),
+        checkins=CheckinService(database, vault, push_certificates, keys.ca_certificate, push.wake),
         commands=commands,
         devices=DeviceService(database),
         enrolling=EnrollingService(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import assert_never
 
 from cryptography import x509
@@ -44,11 +45,13 @@ class CheckinService:
         vault: Vault,
         push_certificates: PushCertificates,
         ca_certificate: x509.Certificate,
+        wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._vault = vault
         self._push_certificates = push_certificates
         self._ca_certificate = ca_certificate
+        self._wake = wake
 
     async def handle(self, signer: Signer, message: CheckinMessage) -> bytes:
         """Act on one message and return the reply body, empty for most messages.
@@ -150,6 +153,7 @@ class CheckinService:
                 pushes.request(db, enrollment.id, now)
 
         await self._database.write(unit)
+        self._wake()
 
     async def _check_out(self, signer: Signer, message: CheckOut, now: int) -> None:
         device_id = message.enrollment.id

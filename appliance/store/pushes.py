@@ -7,6 +7,8 @@ from typing import Any
 
 from appliance.store.database import Connection
 
+_SPACING_MS = 10_000
+
 _DUE = """
 SELECT p.enrollment_id, e.topic, e.push_token, e.push_magic, p.attempts, p.reminders,
        EXISTS (SELECT 1 FROM commands AS c
@@ -31,16 +33,26 @@ class DuePush:
     backlog: bool
 
 
-def request(db: Connection, enrollment_id: str, due_at: int) -> None:
-    """Ask for a push; one that is pending already is only brought forward."""
+def request(db: Connection, enrollment_id: str, now: int) -> None:
+    """Ask for a push now; one that is pending already is only brought forward.
+
+    A push that Apple accepted a moment ago and the device has not followed yet announces the
+    new command as well: APNs keeps one a device, and bursts give nothing.
+    """
     db.execute(
         """
         INSERT INTO pushes (enrollment_id, due_at)
-        VALUES (:id, :due_at)
+        VALUES (:id, :now)
         ON CONFLICT (enrollment_id) DO UPDATE
-           SET due_at = min(coalesce(due_at, :due_at), :due_at), reminders = 0
+           SET reminders = 0,
+               due_at = CASE
+                   WHEN sent_at > :now - :spacing
+                    AND sent_at > (SELECT last_seen_at FROM enrollments WHERE id = :id)
+                   THEN min(coalesce(due_at, sent_at + :spacing), sent_at + :spacing)
+                   ELSE min(coalesce(due_at, :now), :now)
+               END
         """,
-        {"id": enrollment_id, "due_at": due_at},
+        {"id": enrollment_id, "now": now, "spacing": _SPACING_MS},
     )
 
 

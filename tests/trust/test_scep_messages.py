@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
@@ -135,7 +136,9 @@ async def test_b19_a_gigabyte_is_refused_before_it_is_sent(authority: Authority)
     )
     answer = await asyncio.wait_for(reader.readline(), 2)
     assert b" 413 " in answer
-    writer.close()
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def test_b19_a_long_query_is_refused(authority: Authority) -> None:

@@ -1,0 +1,160 @@
+"""Wake-up: from a queued command to the push server and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.apns_certificates import ApnsAuthority, Pair, server_ssl_context
+from tests.apns_server import ApnsAnswer, ApnsServer
+from tests.device.device import Device
+from tests.device.server import Api, RunningServer
+
+_PATIENCE_SECONDS = 15
+
+
+class Woken:
+    """A server of ours, the test APNs it pushes to, and its administrator."""
+
+    def __init__(self, apns: ApnsServer, authority: ApnsAuthority, server: RunningServer) -> None:
+        self.apns = apns
+        self.authority = authority
+        self.server = server
+        self.api: Api
+
+    async def import_certificate(self, pair: Pair) -> int:
+        body = {
+            "certificate": pair.certificate_pem.decode(),
+            "private_key": pair.key_pem.decode(),
+        }
+        return (await self.api.put("/api/v1/push-certificate", body)).status
+
+    def pushes_to(self, token: bytes) -> int:
+        return sum(push.token == token for push in self.apns.pushes)
+
+
+@pytest.fixture
+async def woken(tmp_path: Path) -> AsyncIterator[Woken]:
+    authority = ApnsAuthority()
+    apns = ApnsServer(server_ssl_context(authority, tmp_path))
+    await apns.start()
+    (tmp_path / "apns.pem").write_bytes(authority.certificate_pem)
+    environment = {
+        "APPLIANCE_PUSH__HOST": "localhost",
+        "APPLIANCE_PUSH__PORT": str(apns.port),
+        "APPLIANCE_PUSH__CA_FILE": str(tmp_path / "apns.pem"),
+    }
+    server = RunningServer(tmp_path / "data", environment=environment)
+    await asyncio.to_thread(server.initialise)
+    await asyncio.to_thread(server.start)
+    story = Woken(apns, authority, server)
+    async with server.session() as session:
+        story.api = Api(server, session)
+        assert await story.import_certificate(authority.push(server.topic)) == 200
+        yield story
+    assert await asyncio.to_thread(server.stop) == 0
+    await apns.stop()
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_queued_command_wakes_its_device_and_shows_when(woken: Woken) -> None:
+    device = await woken.api.enroll()
+    queued = await woken.api.queue(device.id)
+    await _until(lambda: woken.pushes_to(device.token) == 1)
+
+    push = woken.apns.pushes[-1]
+    assert push.push_magic == device.push_magic
+    assert push.headers["apns-topic"] == woken.server.topic
+    assert push.headers["apns-push-type"] == "mdm"
+    await _pushed(woken.api, queued)
+    assert (await device.idle()).command is not None
+    shown = await woken.api.command(queued)
+    assert shown["queued_at"] <= shown["pushed_at"] <= shown["connected_at"]
+
+
+async def test_a_burst_of_commands_is_one_push(woken: Woken) -> None:
+    device = await woken.api.enroll()
+    first = await woken.api.queue(device.id)
+    await _pushed(woken.api, first)
+    for _ in range(5):
+        await woken.api.queue(device.id)
+    await asyncio.sleep(0.5)
+    assert woken.pushes_to(device.token) == 1
+
+
+async def test_an_unregistered_token_is_left_alone_until_the_device_renews_it(
+    woken: Woken,
+) -> None:
+    device = await woken.api.enroll()
+    woken.apns.script(device.token, ApnsAnswer(status=410, reason="Unregistered"))
+    await woken.api.queue(device.id)
+    await _until(lambda: woken.pushes_to(device.token) == 1)
+    await asyncio.sleep(0.3)
+    await woken.api.queue(device.id)
+    await asyncio.sleep(0.5)
+    assert woken.pushes_to(device.token) == 1
+
+    device.token = b"renewed" * 4
+    await device.token_update()
+    await _until(lambda: woken.pushes_to(device.token) == 1)
+
+
+async def test_a_busy_push_server_is_asked_again(woken: Woken) -> None:
+    device = await woken.api.enroll()
+    woken.apns.script(device.token, ApnsAnswer(status=503, reason="ServiceUnavailable"))
+    queued = await woken.api.queue(device.id)
+    await _until(lambda: woken.pushes_to(device.token) == 2)
+    await _pushed(woken.api, queued)
+
+
+async def test_a_renewed_certificate_is_used_without_a_restart(woken: Woken) -> None:
+    device = await woken.api.enroll()
+    await _pushed(woken.api, await woken.api.queue(device.id))
+    before = woken.apns.connection_count
+    assert await woken.import_certificate(woken.authority.push(woken.server.topic)) == 200
+    await device.idle()
+    await _pushed(woken.api, await woken.api.queue(device.id))
+    assert woken.apns.connection_count == before + 1
+
+
+async def test_h07_a_certificate_with_another_topic_is_refused_with_the_number_of_devices(
+    woken: Woken,
+) -> None:
+    await woken.api.enroll()
+    other = woken.authority.push("com.apple.mgmt.External.another")
+    body = {
+        "certificate": other.certificate_pem.decode(),
+        "private_key": other.key_pem.decode(),
+    }
+    answer = await woken.api.put("/api/v1/push-certificate", body)
+    assert (answer.status, answer.json["code"]) == (409, "push_certificate.topic_changed")
+    assert answer.json["detail"].startswith("1 enrolled device")
+    shown = (await woken.api.get("/api/v1/push-certificate")).json
+    assert shown["topic"] == woken.server.topic
+
+    body["replace_topic"] = "com.apple.mgmt.External.another"
+    assert (await woken.api.put("/api/v1/push-certificate", body)).status == 200
+
+
+async def test_a_device_that_was_told_and_has_nothing_left_is_not_told_again(woken: Woken) -> None:
+    device: Device = await woken.api.enroll()
+    await _pushed(woken.api, await woken.api.queue(device.id))
+    reply = await device.idle()
+    assert reply.command is not None
+    assert (await device.acknowledge(reply.command)).command is None
+    await asyncio.sleep(0.3)
+    assert woken.pushes_to(device.token) == 1
+
+
+async def _pushed(api: Api, command_uuid: str) -> None:
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while (await api.command(command_uuid))["pushed_at"] is None:
+            await asyncio.sleep(0.05)
