@@ -228,9 +228,10 @@ def _data(text: str) -> bytes:
     """
     try:
         packed = text.encode("ascii").translate(None, b" \t\r\n")
-        if len(packed) % 4 and packed.endswith(b"="):
-            packed = packed[:-2] + packed[-2:].rstrip(b"=")
-            packed += b"=" * (-len(packed) % 4)
+        if len(packed) % 4:
+            bare = packed.rstrip(b"=")
+            if bare and len(packed) - len(bare) in (1, 2):
+                packed = bare + b"=" * (-len(bare) % 4)
         if len(packed) % 4:
             raise ValueError("odd padding")
         return binascii.a2b_base64(packed, strict_mode=True)
