@@ -8,6 +8,50 @@ from appliance.wire.plist import Plist, Value, loads
 
 CAPTURES = Path(__file__).parents[2] / ".." / "shared" / "captures"
 
+TOPIC = "com.apple.mgmt.External.00000000-0000-0000-0000-000000000000"
+UDID = "D4D56083-BFB0-5047-8BDF-2727BACDC59B"
+USER: dict[str, Value] = {"UserID": "U", "UserShortName": "anna", "UserLongName": "Anna"}
+
+MESSAGES: dict[str, dict[str, Value]] = {
+    "Authenticate": {
+        "Topic": TOPIC,
+        "UDID": UDID,
+        "SerialNumber": "C0",
+        "DeviceName": "Anna's Mac",
+        "Model": "Mac14,2",
+        "ModelName": "MacBook Air",
+        "ProductName": "Mac14,2",
+        "OSVersion": "15.1",
+        "BuildVersion": "24B83",
+        "IMEI": "1",
+        "MEID": "2",
+    },
+    "TokenUpdate": {
+        "Topic": TOPIC,
+        "UDID": UDID,
+        "Token": b"\x01" * 32,
+        "PushMagic": "magic",
+        "UnlockToken": b"unlock",
+        "AwaitingConfiguration": True,
+        "NotOnConsole": False,
+        **USER,
+    },
+    "CheckOut": {"Topic": TOPIC, "UDID": UDID},
+    "UserAuthenticate": {"UDID": UDID, **USER, "DigestResponse": "Digest response"},
+    "SetBootstrapToken": {
+        "UDID": UDID,
+        "BootstrapToken": b"bootstrap",
+        "AwaitingConfiguration": False,
+    },
+    "GetBootstrapToken": {"UDID": UDID, "AwaitingConfiguration": False},
+    "DeclarativeManagement": {"UDID": UDID, "Endpoint": "status", "Data": b"{}"},
+    "GetToken": {
+        "UDID": UDID,
+        "TokenServiceType": "com.apple.maid",
+        "TokenParameters": {"SecurityToken": "x"},
+    },
+}
+
 REQUIRED = {
     "Authenticate": {"Topic", "UDID"},
     "TokenUpdate": {"Topic", "UDID", "Token", "PushMagic"},
