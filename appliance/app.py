@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -119,6 +120,9 @@ async def serve(config: Config) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_appliance(config) as parts:
         runners = await _start_listening(parts)
+        # What was imported and built lives as long as the process: the collector may skip it.
+        gc.collect()
+        gc.freeze()
         logger.info("ready", extra={logs.URL: config.server.base_url})
         try:
             await _run_until(stop, parts)
@@ -224,7 +228,7 @@ def _build(
     commands = CommandService(database, vault, push.wake, config.server.base_url)
     return Services(
         ca=ca,
-        checkins=CheckinService(database, vault, push_certificates, keys.ca_certificate, push.wake),
+        checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
         devices=DeviceService(database),
         enrolling=EnrollingService(

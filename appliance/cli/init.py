@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -27,7 +28,7 @@ _CONFIGURATION = """\
 [server]
 url = {url}
 organization = {organization}
-"""
+{listen}"""
 
 
 @click.command(cls=Command)
@@ -61,5 +62,12 @@ def _write(config: Config) -> None:
     content = _CONFIGURATION.format(
         url=json.dumps(config.server.url, ensure_ascii=False),
         organization=json.dumps(config.server.organization, ensure_ascii=False),
+        listen=_listen(config.server.url),
     )
     DataDirectory(config.data).write_secret(config.data / "appliance.toml", content.encode())
+
+
+def _listen(url: str) -> str:
+    """Listen where the URL says, if it names a port that needs no further rights."""
+    port = urlsplit(url).port
+    return f'listen = ["0.0.0.0:{port}"]\n' if port is not None and port >= 1024 else ""

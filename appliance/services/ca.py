@@ -97,13 +97,11 @@ class CertificateAuthority:
             MalformedMessage, BadSignature, UnsupportedAlgorithm: nothing that can be answered.
             Busy: the store cannot take the certificate now.
         """
-        legacy = self._config.legacy_ciphers
-        request = await self._run(scep.parse_request, pki_message, legacy=legacy)
+        request, opened = await self._run(self._open, pki_message)
         try:
-            wish, cipher = await self._run(
-                scep.open_request, request, self._certificate, self._key, legacy=legacy
-            )
-            return await self._issue(request, wish, cipher)
+            if isinstance(opened, ScepRefused):
+                raise opened
+            return await self._issue(request, *opened)
         except ScepRefused as refusal:
             return await self._refuse(request, refusal, refusal.fail_info)
         except UnsupportedAlgorithm as refusal:
@@ -167,15 +165,10 @@ class CertificateAuthority:
         self, request: scep.Request, wish: CertificateRequest, cipher: Cipher
     ) -> bytes:
         now = now_ms()
-        earlier = await self._database.read(
-            lambda db: store.by_transaction(
-                db, request.transaction_id, wish.public_key_sha256, since=now - _RETRY_MS
-            )
-        )
-        if earlier is not None:  # the reply was lost: the same certificate, not a second one
-            certificate = x509.load_der_x509_certificate(earlier.der)
-            return await self._run(self._success, request, certificate, cipher)
         authority = await self._database.read(lambda db: _authority(db, request, wish, now))
+        if isinstance(authority, Issued):  # the reply was lost: the same one, not a second
+            certificate = x509.load_der_x509_certificate(authority.der)
+            return await self._run(self._success, request, certificate, cipher)
         certificate, reply = await self._run(self._sign, request, wish, cipher, now)
         issued = Issued(
             sha256=certificates.fingerprint(certificate),
@@ -197,6 +190,18 @@ class CertificateAuthority:
             reply = await self._run(self._success, request, certificate, cipher)
         logger.info("certificate issued", extra={logs.SERIAL: issued.serial})
         return reply
+
+    def _open(
+        self, pki_message: bytes
+    ) -> tuple[scep.Request, tuple[CertificateRequest, Cipher] | ScepRefused]:
+        """Return the request, and what is inside or why it cannot be read."""
+        legacy = self._config.legacy_ciphers
+        request = scep.parse_request(pki_message, legacy=legacy)
+        try:
+            opened = scep.open_request(request, self._certificate, self._key, legacy=legacy)
+        except ScepRefused as refusal:
+            return request, refusal
+        return request, opened
 
     def _sign(
         self, request: scep.Request, wish: CertificateRequest, cipher: Cipher, now: int
@@ -239,11 +244,16 @@ def challenge_sha256(challenge: str) -> bytes:
 
 def _authority(
     db: Connection, request: scep.Request, wish: CertificateRequest, now: int
-) -> _Authority:
-    """Say by what right the request asks; nothing is consumed yet.
+) -> _Authority | Issued:
+    """Say by what right the request asks, or what it was given before; nothing is consumed yet.
 
     Source: RFC 8894 sections 2.3 and 3.3.1.2; macOS sends PKCSReq for renewals, too.
     """
+    earlier = store.by_transaction(
+        db, request.transaction_id, wish.public_key_sha256, since=now - _RETRY_MS
+    )
+    if earlier is not None:
+        return earlier
     current = store.by_sha256(db, request.signer.sha256)
     if current is not None:
         return _renewal(db, current, wish, now)

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import assert_never
 
-from cryptography import x509
-
 from appliance import logs
 from appliance.errors import EnrollmentBlocked, NotAuthorized, NotFound, UserChannelRefused
 from appliance.mdm import device
@@ -30,7 +28,6 @@ from appliance.services.vault import Vault
 from appliance.store import certificates, commands, devices, enrollments, escrow, events, pushes
 from appliance.store.database import Connection, Database
 from appliance.wire import plist
-from appliance.wire.certificates import issued_by
 from appliance.wire.cms import Signer
 
 logger = logging.getLogger(__name__)
@@ -44,13 +41,11 @@ class CheckinService:
         database: Database,
         vault: Vault,
         push_certificates: PushCertificates,
-        ca_certificate: x509.Certificate,
         wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._vault = vault
         self._push_certificates = push_certificates
-        self._ca_certificate = ca_certificate
         self._wake = wake
 
     async def handle(self, signer: Signer, message: CheckinMessage) -> bytes:
@@ -104,8 +99,6 @@ class CheckinService:
 
     async def _authenticate(self, signer: Signer, message: Authenticate, now: int) -> None:
         await self._check_topic(message.topic)
-        if not issued_by(signer.certificate, self._ca_certificate):
-            raise NotAuthorized("the certificate was not issued by this server")
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> str | None:

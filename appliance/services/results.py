@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 from appliance.mdm import device
 from appliance.mdm.command import CommandResult, Status
+from appliance.mdm.device import DeviceFacts
 from appliance.store import devices
 from appliance.store.database import Connection
 from appliance.wire import plist
@@ -14,33 +19,32 @@ def apply_result(db: Connection, result: CommandResult, request_type: str, now: 
     """Let an acknowledged answer change what is known of its device."""
     if result.status is not Status.ACKNOWLEDGED:
         return
-    match request_type:
-        case "DeviceInformation":
-            answer = result.body.dictionary("QueryResponses", None)
-            if answer is not None:
-                _learn(db, result.enrollment.id, answer, now)
-        case "SecurityInfo":
-            answer = result.body.dictionary("SecurityInfo", None)
-            if answer is not None:
-                _learn_security(db, result.enrollment.id, answer, now)
-        case _:
-            pass
-
-
-def _learn(db: Connection, enrollment_id: str, answer: Plist, now: int) -> None:
-    facts = devices.facts(db, enrollment_id)
-    if facts is None:
+    effect = _EFFECTS.get(request_type)
+    if effect is None:
         return
-    devices.put_facts(db, enrollment_id, device.updated_by_device_information(facts, answer))
-    devices.put_information(db, enrollment_id, _as_json(answer), now)
-
-
-def _learn_security(db: Connection, enrollment_id: str, answer: Plist, now: int) -> None:
-    facts = devices.facts(db, enrollment_id)
-    if facts is None:
+    answer = result.body.dictionary(effect.key, None)
+    facts = devices.facts(db, result.enrollment.id)
+    if answer is None or facts is None:
         return
-    devices.put_facts(db, enrollment_id, device.updated_by_security_info(facts, answer))
-    devices.put_security(db, enrollment_id, _as_json(answer), now)
+    updated = effect.update(facts, answer)
+    if updated != facts:
+        devices.put_facts(db, result.enrollment.id, updated)
+    effect.keep(db, result.enrollment.id, _as_json(answer), now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    key: str  # where the answer stands in the report
+    update: Callable[[DeviceFacts, Plist], DeviceFacts]
+    keep: Callable[[Connection, str, dict[str, Any], int], None]
+
+
+_EFFECTS = {
+    "DeviceInformation": _Effect(
+        "QueryResponses", device.updated_by_device_information, devices.put_information
+    ),
+    "SecurityInfo": _Effect("SecurityInfo", device.updated_by_security_info, devices.put_security),
+}
 
 
 def _as_json(answer: Plist) -> dict[str, plist.Json]:

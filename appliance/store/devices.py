@@ -193,14 +193,14 @@ def states(db: Connection) -> dict[str, int]:
 def _merge(
     db: Connection, column: str, enrollment_id: str, answer: dict[str, Any], now: int
 ) -> None:
+    # An answer says only what was asked, so what others said stays beside it.
     row = db.execute(
-        f"SELECT {column} FROM devices WHERE enrollment_id = ?",
-        (enrollment_id,),
+        f"SELECT {column} FROM devices WHERE enrollment_id = ?", (enrollment_id,)
     ).fetchone()
-    known = json.loads(row[0]) if row is not None and row[0] else {}
+    known = msgspec.json.decode(row[0]) if row is not None and row[0] else {}
     db.execute(
         f"UPDATE devices SET {column} = ?, {column}_at = ? WHERE enrollment_id = ?",
-        (json.dumps({**known, **answer}), now, enrollment_id),
+        (msgspec.json.encode({**known, **answer}).decode(), now, enrollment_id),
     )
 
 

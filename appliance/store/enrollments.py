@@ -19,7 +19,8 @@ SELECT device.certificate_sha256, device.state, device.blocked_at, certificate.r
  WHERE device.id = :device
 """
 
-_TOUCH = "UPDATE enrollments SET last_seen_at = ? WHERE id = ?"
+# To the second: within a session of several commands the row is written once.
+_TOUCH = "UPDATE enrollments SET last_seen_at = ? WHERE id = ? AND last_seen_at <= ? - 1000"
 
 _COMPLETE = """
 INSERT INTO enrollments (id, device_id, type, state, topic, push_token, push_magic,
@@ -81,7 +82,7 @@ def authorize(
 
 def touch(db: Connection, enrollment_id: str, now: int) -> None:
     """Record that the channel was heard of."""
-    db.execute(_TOUCH, (now, enrollment_id))
+    db.execute(_TOUCH, (now, enrollment_id, now))
 
 
 def known(db: Connection, enrollment_id: str) -> Known | None:

@@ -36,8 +36,8 @@ class DuePush:
 def request(db: Connection, enrollment_id: str, now: int) -> None:
     """Ask for a push now; one that is pending already is only brought forward.
 
-    A push that Apple accepted a moment ago and the device has not followed yet announces the
-    new command as well: APNs keeps one a device, and bursts give nothing.
+    A push that Apple accepted a moment ago and whose commands the device has not fetched yet
+    announces the new one as well: APNs keeps one a device, and bursts give nothing.
     """
     db.execute(
         """
@@ -47,7 +47,9 @@ def request(db: Connection, enrollment_id: str, now: int) -> None:
            SET reminders = 0,
                due_at = CASE
                    WHEN sent_at > :now - :spacing
-                    AND sent_at > (SELECT last_seen_at FROM enrollments WHERE id = :id)
+                    AND EXISTS (SELECT 1 FROM commands
+                                 WHERE enrollment_id = :id AND finished_at IS NULL
+                                   AND pushed_at >= sent_at AND connected_at IS NULL)
                    THEN min(coalesce(due_at, sent_at + :spacing), sent_at + :spacing)
                    ELSE min(coalesce(due_at, :now), :now)
                END
