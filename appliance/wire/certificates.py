@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.errors import InvalidRequest
-from appliance.wire.cms import issued_by
 from appliance.wire.csr import CertificateRequest, parse_csr
 from appliance.wire.keys import (
     PrivateKey,
@@ -44,7 +43,6 @@ __all__ = [
     "certificate_revocation_list",
     "fingerprint",
     "issue_identity",
-    "issued_by",
     "key_pem",
     "load_certificates",
     "load_key",

@@ -15,28 +15,26 @@ from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorith
 from appliance.wire import asn1
 from appliance.wire.asn1 import DATA, SIGNED_DATA
 from appliance.wire.ber import DEFAULT_LIMIT
+from appliance.wire.familiar import Familiar
 from appliance.wire.keys import PrivateKey, PublicKey, load_public_key
 from appliance.wire.signatures import (
     DIGEST_OIDS,
     DIGESTS,
     check_signature,
-    digest_of,
     make_signature,
 )
 
 CONTENT_TYPE = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
 MESSAGE_DIGEST = x509.ObjectIdentifier("1.2.840.113549.1.9.4")
+SIGNING_TIME = x509.ObjectIdentifier("1.2.840.113549.1.9.5")
+
+_CHANGING = (MESSAGE_DIGEST, SIGNING_TIME)  # from one message of a device to its next
 
 _MAX_CERTIFICATES = 10
 _MAX_ATTRIBUTES = 32
 _CACHED_CERTIFICATES = 4096
 _CACHED_CERTIFICATE_BYTES = 4096  # bounds what strangers can make us keep: 16 MiB
 
-
-# A device's Idle is the same bytes each time, and so is its signature (PKCS #1 v1.5 is
-# deterministic, Apple's form has no attributes): what was proved once stays proved.
-_REMEMBERED = 4096
-_REMEMBERED_CONTENT_BYTES = 1024
 
 _EXTENSION_ERRORS = (
     x509.ExtensionNotFound,
@@ -110,26 +108,50 @@ def verify_detached(signature: bytes, content: bytes, *, allow_sha1: bool) -> Si
     Source: RFC 5652 sections 5.4 (with signedAttrs the signature covers the attributes, so
     messageDigest must be compared as well) and 5.6.
     """
-    seen = hashlib.sha256(b"%d %d " % (allow_sha1, len(signature)) + signature + content).digest()
-    if (proven := _proven.get(seen)) is not None:
-        return proven
+    familiar = _familiar[allow_sha1]
+    recognised = familiar.recognise(signature, content)
+    if recognised is not None:
+        return recognised
     message = _parse(signature, DEFAULT_LIMIT)
     if message.encapsulated.content not in (None, b"", content):
         raise BadSignature("the signature brings other content than was sent")
     info, known = _signer_info(message)
-    _verify(message, info, known, content, allow_sha1=allow_sha1, require_attributes=False)
-    if len(signature) <= _CACHED_CERTIFICATE_BYTES and len(content) <= _REMEMBERED_CONTENT_BYTES:
-        _remember(seen, known)
+    digest, attributes = _verify(
+        message, info, known, content, allow_sha1=allow_sha1, require_attributes=False
+    )
+    if not message.encapsulated.content:
+        _learn(familiar, signature, info, known, digest, attributes)
     return known
 
 
-_proven: dict[bytes, Signer] = {}
+# What was verified where SHA-1 is allowed says nothing about where it is not.
+_familiar: Mapping[bool, Familiar[Signer]] = {True: Familiar(), False: Familiar()}
 
 
-def _remember(seen: bytes, signer: Signer) -> None:
-    if len(_proven) >= _REMEMBERED:
-        del _proven[next(iter(_proven))]  # the oldest
-    _proven[seen] = signer
+def _learn(
+    familiar: Familiar[Signer],
+    message: bytes,
+    info: asn1.SignerInfo,
+    signer: Signer,
+    digest: str,
+    attributes: Mapping[x509.ObjectIdentifier, asn1.TLV],
+) -> None:
+    encoded = [asn1.encode(attribute) for attribute in info.signed_attributes or ()]
+    if encoded != sorted(encoded):  # it may have been signed in another order than sent
+        return
+    gaps = [bytes(attributes[oid].data) for oid in _CHANGING if oid in attributes]
+    body = b"".join(encoded)
+    familiar.learn(
+        message,
+        signer,
+        public_key=signer.public_key,
+        algorithm=info.signature_algorithm.algorithm,
+        digest=digest,
+        signature=info.signature,
+        attributes=body,
+        header=asn1.set_of(encoded)[: -len(body)] if body else b"",
+        gaps=gaps,
+    )
 
 
 def verify(
@@ -363,24 +385,3 @@ def _check_attributes(
 def _check_signature(signer: Signer, info: asn1.SignerInfo, digest: str, signed: bytes) -> None:
     algorithm = info.signature_algorithm.algorithm
     check_signature(signer.public_key, algorithm, digest, info.signature, signed)
-
-
-def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Return whether `issuer` signed `certificate`: names and signature, SHA-1 included.
-
-    Dates, revocation, and whether `issuer` may issue at all are not looked at.
-    """
-    algorithm = certificate.signature_algorithm_oid
-    try:
-        if certificate.issuer != issuer.subject:
-            return False
-        check_signature(
-            load_public_key(issuer),
-            algorithm,
-            digest_of(algorithm),
-            certificate.signature,
-            certificate.tbs_certificate_bytes,
-        )
-    except (BadSignature, UnsupportedAlgorithm, ValueError):  # ValueError: unreadable names
-        return False
-    return True

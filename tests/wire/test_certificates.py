@@ -74,7 +74,7 @@ def test_device_ca_signs_and_decrypts_and_has_no_country() -> None:
 def test_identity_passes_the_strict_check_as_a_client(tmp_path: Path) -> None:
     certificate = _identity()
     assert b"OK" in _strict(tmp_path, _device_ca().certificate, certificate, "sslclient")
-    assert certificates.issued_by(certificate, _device_ca().certificate)
+    certificate.verify_directly_issued_by(_device_ca().certificate)
     assert certificate.not_valid_before_utc == NOW - timedelta(minutes=10)
     assert certificate.not_valid_after_utc == NOW + timedelta(days=730)
     assert certificate.version is x509.Version.v3

@@ -172,12 +172,6 @@ def test_attributes_signed_in_the_unsorted_order_they_were_sent_in_verify() -> N
     assert cms.verify(message, allow_sha1=False).content == BODY
 
 
-def test_issued_by_looks_at_name_and_signature() -> None:
-    ours, other = identity("rsa").certificate, identity("rsa", "other").certificate
-    assert cms.issued_by(ours, ours)
-    assert not cms.issued_by(ours, other)
-
-
 def test_a_signer_of_an_unknown_kind_of_key_is_refused(tmp_path: Path) -> None:
     request = "req -x509 -newkey rsa:512 -nodes -keyout weak.key -out weak.pem -subj /CN=weak"
     openssl(tmp_path, *request.split(), "-days", "9")
