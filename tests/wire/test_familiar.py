@@ -60,7 +60,9 @@ def test_each_changed_byte_is_judged_as_if_nothing_were_familiar() -> None:
         _judge(first, _FIRST)
         assert _judge(message, _SECOND) == unknown
         taken_for_genuine += unknown == genuine
-    assert taken_for_genuine < 5, "only a field that means nothing may change, such as a version"
+    assert taken_for_genuine < 30, (
+        "only versions and digestAlgorithms may change: they mean nothing"
+    )
 
 
 def test_two_devices_are_never_taken_for_each_other() -> None:
