@@ -16,7 +16,7 @@ from aiohttp import web
 
 from appliance import logs
 from appliance.config import Config, split_address
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, DataDirectoryUnusable
 from appliance.services import Services
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
@@ -31,6 +31,7 @@ from appliance.services.status import StatusService
 from appliance.services.tls import Tls, host_names
 from appliance.services.tokens import TokenService
 from appliance.services.vault import Vault
+from appliance.services.vault_proof import check_proof, store_proof
 from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
 from appliance.tasks.supervisor import run_jobs
@@ -38,7 +39,8 @@ from appliance.web import site
 
 logger = logging.getLogger(__name__)
 
-_SHUTDOWN_SECONDS = 2.0
+_SHUTDOWN_SECONDS = 1.0  # aiohttp waits it twice
+_PUSH_CLOSE_SECONDS = 1.0
 _KEEPALIVE_SECONDS = 60.0
 # `Mdm-Signature` with its chain passes 8 KB; a GET PKIOperation carries a message in its line.
 _LONGEST_HEADER = 65_536
@@ -54,23 +56,32 @@ class Parts:
     services: Services
     tls: Tls
     keys: Keys
+    store_failure: asyncio.Event
 
 
-async def initialise(config: Config) -> None:
-    """Make keys and database in a new data directory.
+async def initialise(config: Config, *, settings: str = "") -> None:
+    """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
 
     Raises:
         Conflict: the directory is in use already.
     """
+    os.umask(0o077)
     directory = DataDirectory(config.data)
-    await asyncio.to_thread(
-        directory.create,
+    lock = directory.begin(
         host_names=host_names(config.server.host),
         organization=config.server.organization,
+        settings=settings,
     )
-    os.umask(0o077)
-    database = await Database.open(directory.database)
-    await database.close()
+    try:
+        vault_key = os.urandom(32)
+        database = await Database.open(directory.database)
+        try:
+            await store_proof(database, Vault(vault_key))
+        finally:
+            await database.close()
+        directory.finish(vault_key)
+    finally:
+        os.close(lock)
 
 
 @asynccontextmanager
@@ -89,14 +100,32 @@ async def open_appliance(config: Config) -> AsyncIterator[Parts]:
         tls = Tls(directory, config.server)
         database = await Database.open(directory.database, backups=directory.backups)
         try:
+            await check_proof(database, Vault(keys.vault_key))
             services = _build(config, directory, keys, tls, database)
-            yield Parts(config=config, directory=directory, services=services, tls=tls, keys=keys)
-            await services.push.close()
-            services.ca.close()
+            try:
+                yield Parts(
+                    config=config,
+                    directory=directory,
+                    services=services,
+                    tls=tls,
+                    keys=keys,
+                    store_failure=database.failure,
+                )
+            finally:
+                await _close(services)
         finally:
             await database.close()
     finally:
         os.close(lock)
+
+
+async def _close(services: Services) -> None:
+    try:
+        async with asyncio.timeout(_PUSH_CLOSE_SECONDS):
+            await services.push.close()
+    except TimeoutError:
+        logger.warning("the push connection did not close in time")
+    services.ca.close()
 
 
 @asynccontextmanager
@@ -131,6 +160,12 @@ async def serve(config: Config) -> None:
             async with asyncio.TaskGroup() as group:
                 for runner in runners:
                     group.create_task(runner.cleanup())
+        if parts.store_failure.is_set():
+            raise DataDirectoryUnusable(
+                f"{parts.directory.database} cannot be written",
+                why="the disk or the file failed; the log says how",
+                fix="check the disk, then start again",
+            )
     logger.info("stopped")
 
 
@@ -138,7 +173,10 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         work = jobs(parts.services, parts.tls)
         running = group.create_task(run_jobs(work, parts.services.status.job_errors))
-        await stop.wait()
+        ends = [asyncio.create_task(end.wait()) for end in (stop, parts.store_failure)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
         logger.info("stopping")
         running.cancel()
 
@@ -188,7 +226,6 @@ async def _listen(runner: web.AppRunner, addresses: tuple[str, ...], tls: Tls) -
             port,
             ssl_context=tls.context,
             backlog=_BACKLOG,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
         )
         try:
             await site_.start()

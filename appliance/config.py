@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
@@ -19,6 +19,11 @@ from urllib.parse import urlsplit
 from appliance.errors import ConfigError
 
 _PREFIX = "APPLIANCE_"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_URL = re.compile(
+    rf"https://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?=[^/:]{{1,253}}(?:[/:]|\Z)){_LABEL}(?:\.{_LABEL})*)"
+    r"(?::(?P<port>\d{1,5}))?/?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +45,7 @@ class ServerConfig:
     tls_key: str = ""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/"):
-            raise ConfigError("server.url must look like https://host or https://host:port")
+        _check_url(self.url)
         for address in (*self.listen, *self.admin_listen):
             split_address(address)
         for key in ("admin_allow", "trusted_proxies"):
@@ -283,6 +286,22 @@ def _line_of(text: str, key: str) -> str:
         if pattern.match(line):
             return f":{number}"
     return ""
+
+
+def _check_url(url: str) -> None:
+    """Accept scheme, host and port alone: devices keep this URL for ever, and add paths to it."""
+    match = _URL.fullmatch(url)
+    port = None if match is None or match["port"] is None else int(match["port"])
+    if match is None or (port is not None and not 1 <= port <= 65535):
+        raise ConfigError(
+            f"server.url must look like https://host or https://host:port, not {url!r}",
+            fix="no user name, path, query or fragment; a name with other letters as xn--…",
+        )
+    if match["v6"] is not None:
+        try:
+            IPv6Address(match["v6"])
+        except ValueError as error:
+            raise ConfigError(f"server.url: {error}") from error
 
 
 def _check_range(key: str, value: int, low: int, high: int) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import Counter
 from datetime import UTC, datetime
+from typing import TextIO
 
 ENROLLMENT_ID = "enrollment_id"
 MESSAGE_TYPE = "message_type"
@@ -31,11 +33,13 @@ _FIELDS = (
     ADDRESS, METHOD, PATH, JOB, COUNT, URL, SECONDS, REQUEST_ID,
 )  # fmt: skip
 _LONGEST_VALUE = 300
+_MOST_LINES = 50
+_WINDOW_SECONDS = 10.0
 
 
 def configure(format_name: str, level: str) -> None:
     """Send the records of all our loggers to stderr as `text` or `json` lines."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LimitedHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if format_name == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -43,6 +47,44 @@ def configure(format_name: str, level: str) -> None:
     # aioapns and asyncio describe every lost connection at length; ours say it in one line.
     for name in ("aioapns", "asyncio", "aiohttp", "hpack", "h2", "aiosqlite"):
         logging.getLogger(name).setLevel(logging.CRITICAL if name != "asyncio" else logging.ERROR)
+
+
+class LimitedHandler(logging.StreamHandler[TextIO]):
+    """Writes at most 50 warnings of one message in 10 seconds, then one line with the rest's count.
+
+    A stranger can cause a line with each request; that must not fill the disk.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._began = 0.0
+        self._seen: Counter[tuple[str, int, str]] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, unless too many of its kind were written."""
+        if not 0 <= record.created - self._began < _WINDOW_SECONDS:
+            self._write_counts()
+            self._began = record.created
+        if record.levelno >= logging.WARNING:
+            kind = (record.name, record.levelno, str(record.msg))
+            self._seen[kind] += 1
+            if self._seen[kind] > _MOST_LINES:
+                return
+        super().emit(record)
+
+    def close(self) -> None:
+        """Write what is still to be said."""
+        self._write_counts()
+        super().close()
+
+    def _write_counts(self) -> None:
+        for (name, level, message), count in self._seen.items():
+            if count > _MOST_LINES:
+                text = f"{message} (repeated)"
+                record = logging.LogRecord(name, level, "", 0, text, (), None)
+                record.__dict__[COUNT] = count - _MOST_LINES
+                super().emit(record)
+        self._seen.clear()
 
 
 def _record_fields(record: logging.LogRecord) -> dict[str, str | int | float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import Config
+from appliance.config import Config, ServerConfig
 from appliance.errors import ConfigError
 
 _EXAMPLE = Path(__file__).parent.parent / "config" / "appliance.toml"
@@ -54,3 +54,10 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, expected: 
     with pytest.raises(ConfigError) as caught:
         _load(tmp_path, text)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a", "https://a.example:8443", "https://[2001:db8::1]:443", "https://a/"]
+)
+def test_a_url_that_devices_can_use_is_accepted(url: str) -> None:
+    assert ServerConfig(url=url).base_url == url.rstrip("/")

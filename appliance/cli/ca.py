@@ -31,7 +31,11 @@ def status(settings: Settings) -> None:
 @click.argument("name", metavar="SERIAL|ENROLLMENT_ID")
 @click.pass_obj
 def revoke(settings: Settings, name: str) -> None:
-    """Revoke a device's identity certificate. The device has to enroll anew."""
+    """Revoke a device's identity certificate.
+
+    The device is refused from its next request on and keeps its management. A new link enrolls it
+    again; if the certificate was not its current one, `appliance device forget` comes first.
+    """
     answer = call(settings, "POST", f"{_PATH}/revoke", body={"name": name})
     if settings.json:
         print_json(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -67,6 +68,24 @@ def history(settings: Settings, name: str, limit: int) -> None:
         for item in answer["items"]
     ]
     print_table(("ID", "REQUEST TYPE", "STATUS", "QUEUED", "FINISHED"), rows, empty="no commands")
+
+
+@device.command()
+@click.argument("name", metavar="ID|SERIAL")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.pass_obj
+def events(settings: Settings, name: str, limit: int) -> None:
+    """List what happened to a device, newest first."""
+    path = f"{_PATH}/{segment(name)}/events"
+    answer = run(settings, lambda client: client.pages(path, query={}, limit=limit))
+    if settings.json:
+        print_json(answer)
+        return
+    rows = [
+        (moment(item["at"]), item["kind"], json.dumps(item["data"]) if item["data"] else "")
+        for item in answer["items"]
+    ]
+    print_table(("AT", "EVENT", "DATA"), rows, empty="no events")
 
 
 @device.command()

@@ -13,7 +13,6 @@ import click
 from appliance.cli.output import note, print_json
 from appliance.cli.settings import Command, Settings
 from appliance.config import Config, ServerConfig
-from appliance.services.data_directory import DataDirectory
 
 _NEXT = """\
 {data} is ready. Next:
@@ -40,8 +39,7 @@ def init(settings: Settings, url: str, organization: str | None) -> None:
     from appliance.app import initialise
 
     config = _configured(settings.directory, url, organization)
-    asyncio.run(initialise(config))
-    _write(config)
+    asyncio.run(initialise(config, settings=_settings(config)))
     if settings.json:
         print_json({"data": str(config.data), "url": config.server.url})
     else:
@@ -57,14 +55,13 @@ def _configured(data: Path, url: str, organization: str | None) -> Config:
     return Config(data=data, server=server)
 
 
-def _write(config: Config) -> None:
+def _settings(config: Config) -> str:
     # A JSON text without control characters is a TOML text, too.
-    content = _CONFIGURATION.format(
+    return _CONFIGURATION.format(
         url=json.dumps(config.server.url, ensure_ascii=False),
         organization=json.dumps(config.server.organization, ensure_ascii=False),
         listen=_listen(config.server.url),
     )
-    DataDirectory(config.data).write_secret(config.data / "appliance.toml", content.encode())
 
 
 def _listen(url: str) -> str:

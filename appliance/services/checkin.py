@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import assert_never
 
 from appliance import logs
@@ -21,11 +22,12 @@ from appliance.mdm.checkin import (
     UserAuthenticate,
 )
 from appliance.mdm.device import DeviceFacts
-from appliance.services.clock import now_ms
+from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.vault import Vault
 from appliance.store import certificates, commands, devices, enrollments, escrow, events, pushes
+from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
 from appliance.wire import plist
 from appliance.wire.cms import Signer
@@ -80,8 +82,8 @@ class CheckinService:
             case CheckOut():
                 await self._check_out(signer, message, now)
                 return b""
-            case UserAuthenticate():
-                await self._authorize(signer, message, now)
+            case UserAuthenticate():  # of a user who may have no channel yet
+                await self._authorize(signer, message, new_channel=True)
                 raise UserChannelRefused("network users are not managed")
             case SetBootstrapToken():
                 await self._set_bootstrap_token(signer, message, now)
@@ -89,10 +91,10 @@ class CheckinService:
             case GetBootstrapToken():
                 return await self._get_bootstrap_token(signer, message, now)
             case DeclarativeManagement():
-                await self._authorize(signer, message, now)
+                await self._authorize(signer, message)
                 raise NotFound("declaration", message.endpoint)
             case GetToken():
-                await self._authorize(signer, message, now)
+                await self._authorize(signer, message)
                 raise NotFound("token_service", message.token_service_type)
             case _:
                 assert_never(message)
@@ -102,19 +104,16 @@ class CheckinService:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> str | None:
-            refusal = _refusal(db, device_id, signer.sha256, now)
-            if refusal is not None:
-                # The refusal itself must be kept, so it is returned and not raised.
-                data = {"reason": refusal, "certificate": signer.sha256.hex()}
-                events.add(
-                    db, "device.authenticate_refused", now, enrollment_id=device_id, data=data
-                )
-                return refusal
-            for channel in enrollments.channels(db, device_id):
-                commands.clear(db, channel, now)
-                pushes.drop(db, channel)
-                escrow.archive(db, channel, None, now)
+            verdict = _judge(db, device_id, signer.sha256, now)
+            if isinstance(verdict, str):
+                # The refusal itself may be kept, so it is returned and not raised.
+                return verdict
             certificates.bind(db, signer.sha256, device_id)
+            if verdict is _Admission.RENEWAL:
+                enrollments.rebind(db, device_id, signer.sha256, now)
+                events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
+                return None
+            _end_channels(db, device_id, now)
             enrollments.begin(
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
@@ -152,11 +151,8 @@ class CheckinService:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> None:
-            enrollments.authorize(db, message.enrollment, signer.sha256, new_channel=True)
-            for channel in enrollments.channels(db, device_id):
-                commands.clear(db, channel, now)
-                pushes.drop(db, channel)
-                escrow.archive(db, channel, None, now)
+            enrollments.authorize_device(db, message.enrollment, signer.sha256)
+            _end_channels(db, device_id, now)
             enrollments.end(db, device_id, state="checked_out", now=now)
             events.add(db, "device.checked_out", now, enrollment_id=device_id)
 
@@ -168,7 +164,7 @@ class CheckinService:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> None:
-            enrollments.authorize(db, message.enrollment, signer.sha256, new_channel=True)
+            enrollments.authorize_device(db, message.enrollment, signer.sha256)
             if message.bootstrap_token is None:
                 escrow.archive(db, device_id, "bootstrap_token", now)
                 return
@@ -183,18 +179,21 @@ class CheckinService:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> bytes | None:
-            enrollments.authorize(db, message.enrollment, signer.sha256, new_channel=True)
+            enrollments.authorize_device(db, message.enrollment, signer.sha256)
             return escrow.current(db, device_id, "bootstrap_token")
 
         sealed = await self._database.write(unit)
         token = b"" if sealed is None else self._vault.open("bootstrap_token", device_id, sealed)
         return plist.dumps({"BootstrapToken": token})
 
-    async def _authorize(self, signer: Signer, message: CheckinMessage, now: int) -> None:
-        def unit(db: Connection) -> None:
-            enrollments.authorize(db, message.enrollment, signer.sha256, new_channel=True)
-
-        await self._database.write(unit)
+    async def _authorize(
+        self, signer: Signer, message: CheckinMessage, *, new_channel: bool = False
+    ) -> None:
+        enrollment = message.enrollment
+        allowed = new_channel or not enrollment.is_user_channel
+        await self._database.read(
+            lambda db: enrollments.authorize(db, enrollment, signer.sha256, new_channel=allowed)
+        )
 
     async def _check_topic(self, topic: str) -> None:
         expected = await self._push_certificates.topic()
@@ -220,8 +219,21 @@ def _learn(db: Connection, message: TokenUpdate) -> None:
         devices.put_facts(db, device_id, updated)
 
 
-def _refusal(db: Connection, device_id: str, sha256: bytes, now: int) -> str | None:
-    """Say why this certificate may not begin this enrollment, None if it may.
+def _end_channels(db: Connection, device_id: str, now: int) -> None:
+    """Nothing that was meant for the enrollment that ends may reach the next one."""
+    for channel in enrollments.channels(db, device_id):
+        commands.clear(db, channel, now)
+        pushes.drop(db, channel, now)
+        escrow.archive(db, channel, None, now)
+
+
+class _Admission(Enum):
+    ENROLLMENT = auto()  # begins anew: queue and secrets of an earlier one are gone
+    RENEWAL = auto()  # the same enrollment with a new identity: everything stays
+
+
+def _judge(db: Connection, device_id: str, sha256: bytes, now: int) -> _Admission | str:
+    """Say how this certificate may begin this enrollment, or in words why it may not.
 
     A known device keeps its identity: a valid certificate alone does not take it over, or
     whoever holds an enrollment link could have the commands of any device.
@@ -236,12 +248,31 @@ def _refusal(db: Connection, device_id: str, sha256: bytes, now: int) -> str | N
     if certificate.issued_for not in (None, device_id):
         return "the certificate was issued for another enrollment"
     known = enrollments.known(db, device_id)
-    if known is None:
-        return None
-    if known.blocked:
+    if known is not None and known.blocked:
         return _BLOCKED
-    if not known.is_known() or known.certificate_sha256 == sha256:
-        return None
-    if certificate.issued_for == device_id or (known.reenroll_until or 0) > now:
-        return None
+    if certificate.enrollment_id is not None and (known is None or not known.is_current(sha256)):
+        return "the certificate belongs to an enrollment that has ended"
+    if known is None:
+        return _Admission.ENROLLMENT
+    return _judge_known(db, known, certificate, now)
+
+
+def _judge_known(
+    db: Connection, known: enrollments.Known, certificate: Issued, now: int
+) -> _Admission | str:
+    if not known.is_known() or known.certificate_revoked:
+        return _Admission.ENROLLMENT
+    if certificate.issued_for is not None:
+        return _Admission.RENEWAL
+    if known.is_current(certificate.sha256) or (known.reenroll_until or 0) > now:
+        return _Admission.ENROLLMENT
+    _note_attempt(db, known.id, certificate.sha256, now)
     return "the device is enrolled with another certificate"
+
+
+def _note_attempt(db: Connection, device_id: str, sha256: bytes, now: int) -> None:
+    """Tell the administrator, but once an hour: whoever holds a certificate can repeat it."""
+    kind = "device.authenticate_refused"
+    if not events.happened(db, kind, enrollment_id=device_id, since=now - HOUR):
+        data = {"certificate_sha256": sha256.hex()}
+        events.add(db, kind, now, enrollment_id=device_id, data=data)

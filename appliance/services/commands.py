@@ -7,7 +7,7 @@ import base64
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from appliance.services.identity import check_dates
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
 from appliance.store import commands, devices, enrollments, escrow, events, pushes
-from appliance.store.commands import CommandRecord, NewCommand
+from appliance.store.commands import CommandRecord, HandedOut, NewCommand
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device
 from appliance.wire.cms import Signer
@@ -30,6 +30,17 @@ logger = logging.getLogger(__name__)
 
 _MOST_TARGETS = 10_000
 _LONGEST_WAIT_SECONDS = 3600
+_NEWEST = 2**62
+
+# Their parameters unlock, lock or watch a device.
+_SECRET_COMMANDS = frozenset({
+    "AccountConfiguration", "ClearPasscode", "DeviceLock", "EraseDevice", "RequestMirroring",
+    "RotateFileVaultKey", "SetAutoAdminPassword", "SetFirmwarePassword", "SetRecoveryLock",
+    "VerifyFirmwarePassword", "VerifyRecoveryLock",
+})  # fmt: skip
+_SECRET_ANSWERS = frozenset({
+    "ActivationLockBypassCode", "RequestUnlockToken", "RotateFileVaultKey",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +56,7 @@ class CommandOrder:
     may_danger: bool = False
     confirm: dict[str, Any] | None = None
     confirmation: bool = True  # false for the compatible APIs, whose tools cannot give one
+    secret: bool = False  # sealed at rest, as commands are whose type says that they hold secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +75,7 @@ class _Draft:
     parameters: Mapping[str, Any]
     payload: bytes | None  # the caller's own plist
     uuid: str | None
+    is_secret: bool
 
 
 class CommandService:
@@ -90,16 +103,24 @@ class CommandService:
         enrollment = result.enrollment
         idle = result.status is Status.IDLE
 
-        def unit(db: Connection) -> bytes | None:
+        def protect(request_type: str, command_uuid: str, body: bytes) -> tuple[bytes, bool]:
+            if request_type not in _SECRET_ANSWERS:
+                return body, False
+            return self._vault.seal("answer", f"{command_uuid}:{enrollment.id}", body), True
+
+        def unit(db: Connection) -> HandedOut | None:
             enrollments.authorize(db, enrollment, signer.sha256)
             enrollments.touch(db, enrollment.id, now)
             if not idle:
-                finished = commands.report(db, result, answer, now)
+                finished = commands.report(db, result, answer, now, protect=protect)
                 if finished is not None:
                     apply_result(db, result, finished, now)
             return commands.next_command(db, enrollment.id, idle=idle, now=now)
 
-        return await self._database.write(unit)
+        following = await self._database.write(unit)
+        if following is None or not following.sealed:
+            return None if following is None else following.payload
+        return self._vault.open("command", f"{following.uuid}:{enrollment.id}", following.payload)
 
     async def enqueue(self, order: CommandOrder) -> list[Queued]:
         """Queue one command for each target: all of them, or none.
@@ -153,7 +174,30 @@ class CommandService:
         found = await self._database.read(lambda db: commands.find(db, command_uuid, now))
         if not found:
             raise NotFound("command", command_uuid)
-        return found
+        return self._unsealed(found)
+
+    async def history(
+        self, name: str, cursor: str | None, limit: int
+    ) -> tuple[list[CommandRecord], str | None]:
+        """Return a channel's commands, newest first, and the cursor of the next page.
+
+        Raises:
+            NotFound: there is no such channel.
+            InvalidRequest: a cursor that is not one of ours.
+        """
+        if cursor is not None and not (cursor.isdecimal() and len(cursor) <= 18):
+            raise InvalidRequest("the cursor is not one of ours", pointer="/cursor")
+        before, now = _NEWEST if cursor is None else int(cursor), now_ms()
+
+        def unit(db: Connection) -> list[CommandRecord]:
+            channel = _known_id(db, name)
+            return commands.history(db, channel, before=before, limit=limit + 1, now=now)
+
+        found = await self._database.read(unit)
+        is_full = commands.answer_bytes(found) >= commands.MOST_ANSWER_BYTES
+        page = found[:limit]
+        more = len(found) > limit or is_full
+        return self._unsealed(page), str(page[-1].sequence) if more else None
 
     async def cancel(self, command_uuid: str) -> list[CommandRecord]:
         """Cancel the command where it has not been handed to the device.
@@ -176,17 +220,29 @@ class CommandService:
             events.add(db, "command.cancelled", now, data={"id": command_uuid})
             return commands.find(db, command_uuid, now)
 
-        return await self._database.write(unit)
+        return self._unsealed(await self._database.write(unit))
 
     async def wait(self, command_uuid: str, seconds: float) -> list[CommandRecord]:
         """Return the command when it is finished, or as it is after `seconds`."""
         deadline = asyncio.get_running_loop().time() + min(seconds, _LONGEST_WAIT_SECONDS)
-        while True:
-            found = await self.get(command_uuid)
+        # Only the last look reads the answer, which may be large.
+        while not await self._database.read(
+            lambda db: commands.finished(db, command_uuid, now_ms())
+        ):
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or all(record.finished_at is not None for record in found):
-                return found
+            if left <= 0:
+                break
             await asyncio.sleep(min(0.25, left))
+        return await self.get(command_uuid)
+
+    def _unsealed(self, records: list[CommandRecord]) -> list[CommandRecord]:
+        return [
+            self._unsealed_one(record) if record.answer_sealed else record for record in records
+        ]
+
+    def _unsealed_one(self, record: CommandRecord) -> CommandRecord:
+        answer = self._vault.open("answer", f"{record.id}:{record.target}", record.answer or b"")
+        return replace(record, answer=answer, answer_sealed=False)
 
     def _is_dangerous(self, draft: _Draft) -> bool:
         if draft.request_type == "RemoveProfile":
@@ -210,11 +266,14 @@ class CommandService:
         payload = draft.payload or encode_command(
             command_uuid, build_command(draft.request_type, parameters)
         )
+        if draft.is_secret:
+            payload = self._vault.seal("command", f"{command_uuid}:{target.id}", payload)
         row = NewCommand(
             uuid=command_uuid,
             enrollment_id=target.id,
             request_type=draft.request_type,
             payload=payload,
+            sealed=draft.is_secret,
             expires_at=expires_at,
         )
         return row, warnings
@@ -241,18 +300,28 @@ def _draft(order: CommandOrder) -> _Draft:
         return _Draft(
             request_type=raw.request_type, parameters=raw.command.value, payload=raw.payload,
             uuid=raw.command_uuid,
+            is_secret=order.secret or raw.request_type in _SECRET_COMMANDS,
         )  # fmt: skip
     if order.request_type is None:
         raise InvalidRequest("request_type is missing", pointer="/request_type")
     parameters = order.parameters or {}
     if order.request_type != "ClearPasscode":  # its token is filled in per device
         build_command(order.request_type, parameters)
-    return _Draft(request_type=order.request_type, parameters=parameters, payload=None, uuid=None)
+    return _Draft(
+        request_type=order.request_type, parameters=parameters, payload=None, uuid=None,
+        is_secret=order.secret or order.request_type in _SECRET_COMMANDS,
+    )  # fmt: skip
+
+
+def _known_id(db: Connection, name: str) -> str:
+    enrollment_id = devices.find_id(db, name)
+    if enrollment_id is None:
+        raise NotFound("device", name, fix="see `appliance device list`")
+    return enrollment_id
 
 
 def _target(db: Connection, name: str) -> Device:
-    enrollment_id = devices.find_id(db, name)
-    device = None if enrollment_id is None else devices.get(db, enrollment_id)
+    device = devices.get(db, _known_id(db, name))
     if device is None:
         raise NotFound("device", name, fix="see `appliance device list`")
     if device.state not in ("enrolled", "authenticated"):

@@ -16,6 +16,7 @@ from appliance.errors import Conflict, DataDirectoryUnusable, MalformedMessage, 
 from appliance.wire import certificates
 
 _TLS_RENEW_DAYS = 30
+_NOBODYS = {"lost+found"}  # an empty volume has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -38,58 +39,74 @@ class DataDirectory:
         self.run = self.path / "run"
         self.socket = self.run / "api.sock"
         self.backups = self.path / "backups"
+        self._unfinished = self.path / "init.unfinished"  # from the start of `init` to its end
 
     def is_initialised(self) -> bool:
-        """Tell whether `init` has finished here."""
-        return (self.keys / "vault.key").is_file() and self.database.is_file()
+        """Tell whether `init` has finished here: it writes the vault key last."""
+        return (self.keys / "vault.key").is_file()
 
-    def create(self, *, host_names: list[str], organization: str) -> None:
-        """Make the directory and every key.
+    def begin(self, *, host_names: list[str], organization: str, settings: str) -> int:
+        """Make the directory, every key but the last, and `appliance.toml` of `settings`.
+
+        What an `init` left that was cut short is made anew: nothing was ever served from it.
+        Returns the lock's descriptor.
 
         Raises:
             Conflict: it holds an appliance, or something else, already.
-            DataDirectoryUnusable: it cannot be written.
+            DataDirectoryUnusable: it cannot be written, or another process has it.
         """
-        if self.path.is_dir() and any(self.path.iterdir()):
-            raise Conflict(
-                f"{self.path} is already in use",
-                code="data.exists",
-                why="it holds files; keys that devices trust are never replaced",
-                fix="choose an empty directory, or run `appliance serve` with this one",
-            )
+        self._refuse_used()
         try:
             for folder in (self.path, self.keys, self.run, self.backups):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.chmod(0o700)
+                self._unfinished.touch(mode=0o600)
+            lock = self.lock()
         except OSError as error:
             raise DataDirectoryUnusable(f"cannot create {self.path}: {error.strerror}") from error
-        now = datetime.now(UTC)
-        self._write_pair("ca", certificates.new_device_ca(organization, now))
-        self._write_pair("root", certificates.new_tls_root(organization, now))
-        self.renew_tls(host_names)
-        self.write_secret(self.keys / "vault.key", os.urandom(32))
+        try:
+            self._refuse_used()  # another `init` may have finished before the lock was ours
+            for name in ("", "-wal", "-shm"):
+                self.database.with_name(self.database.name + name).unlink(missing_ok=True)
+            now = datetime.now(UTC)
+            self._write_pair("ca", certificates.new_device_ca(organization, now))
+            self._write_pair("root", certificates.new_tls_root(organization, now))
+            self.renew_tls(host_names)
+            if settings:
+                self.write_secret(self.path / "appliance.toml", settings.encode())
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
+
+    def finish(self, vault_key: bytes) -> None:
+        """Write the key that marks the directory as initialised."""
+        self.write_secret(self.keys / "vault.key", vault_key)
+        self._unfinished.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Refuse a directory that is missing, or that others can read.
+        """Refuse a directory that is missing, not whole, not ours, or open to others.
 
         Raises:
             NotInitialised: there is no appliance here.
-            DataDirectoryUnusable: modes are too open, or a file is not ours.
+            DataDirectoryUnusable: modes are too open, or a file is missing or not ours.
         """
         if not self.is_initialised():
             raise NotInitialised(
                 f"{self.path} holds no appliance",
                 fix=f"run `appliance init --data {self.path} --url https://NAME:8443`",
             )
-        for entry in (self.path, self.keys, *self.keys.iterdir(), self.database):
-            status = entry.stat()
-            if status.st_mode & 0o077:
-                want = "0700" if stat.S_ISDIR(status.st_mode) else "0600"
-                raise DataDirectoryUnusable(
-                    f"{entry} can be used by others (mode {stat.S_IMODE(status.st_mode):04o})",
-                    why="it holds keys that control every device",
-                    fix=f"chmod {want} {entry}",
-                )
+        self._unfinished.unlink(missing_ok=True)
+        if not self.database.is_file():  # never a new, empty one in the place of the old
+            raise DataDirectoryUnusable(
+                f"{self.database} is missing",
+                why="without it, every enrolled device is a stranger",
+                fix="restore it from a backup",
+            )
+        _refuse_open(self.path)
+        for folder, folders, files in os.walk(self.path):
+            for name in (*folders, *files):
+                _refuse_open(Path(folder, name))
         self.run.mkdir(mode=0o700, exist_ok=True)
         self.backups.mkdir(mode=0o700, exist_ok=True)
 
@@ -121,7 +138,8 @@ class DataDirectory:
             DataDirectoryUnusable: a file is missing or does not parse.
         """
         try:
-            return Keys(
+            root_key = certificates.load_key((self.keys / "root.key").read_bytes())
+            keys = Keys(
                 ca_certificate=self._certificate("ca"),
                 ca_key=certificates.load_rsa_key((self.keys / "ca.key").read_bytes()),
                 root_certificate=self._certificate("root"),
@@ -133,12 +151,18 @@ class DataDirectory:
                 why="the certificate authority is never replaced: devices would be lost",
                 fix="restore the keys folder from a backup",
             ) from error
+        self._refuse_strangers("ca", keys.ca_certificate, keys.ca_key)
+        self._refuse_strangers("root", keys.root_certificate, root_key)
+        return keys
 
     def tls_is_due(self, now: float) -> bool:
-        """Tell whether the built-in server certificate is missing or ends within 30 days."""
+        """Tell whether the built-in server certificate is unusable or ends within 30 days."""
         try:
             leaf = self._certificate("tls")
+            key = certificates.load_key((self.keys / "tls.key").read_bytes())
         except (OSError, MalformedMessage):
+            return True
+        if leaf.public_key() != key.public_key():  # the power went off between the two files
             return True
         return leaf.not_valid_after_utc.timestamp() - now < _TLS_RENEW_DAYS * 86400
 
@@ -163,6 +187,35 @@ class DataDirectory:
         os.fsync(folder)
         os.close(folder)
 
+    def _refuse_used(self) -> None:
+        if not self.path.is_dir():
+            return
+        if self.is_initialised():
+            raise Conflict(
+                f"{self.path} is already in use",
+                code="data.exists",
+                why="it holds an appliance; keys that devices trust are never replaced",
+                fix="choose an empty directory, or run `appliance serve` with this one",
+            )
+        foreign = {entry.name for entry in self.path.iterdir()} - _NOBODYS
+        if foreign and not self._unfinished.exists():
+            raise Conflict(
+                f"{self.path} is not empty",
+                code="data.exists",
+                why=f"it holds {min(foreign)!r}, which no `init` in progress has made",
+                fix="choose an empty directory; if an appliance was here, restore keys/vault.key",
+            )
+
+    def _refuse_strangers(
+        self, name: str, certificate: x509.Certificate, key: certificates.PrivateKey
+    ) -> None:
+        if certificate.public_key() != key.public_key():
+            raise DataDirectoryUnusable(
+                f"{self.keys / name}.key is not the key of {name}.pem",
+                why="devices trust the certificate, and nothing signed with this key",
+                fix="restore both files from the same backup",
+            )
+
     def _vault_key(self) -> bytes:
         key = (self.keys / "vault.key").read_bytes()
         if len(key) != 32:
@@ -176,3 +229,26 @@ class DataDirectory:
         self.write_secret(self.keys / f"{name}.key", certificates.key_pem(pair.key))
         chain = certificates.certificate_pem(pair.certificate, *pair.chain)
         self.write_secret(self.keys / f"{name}.pem", chain)
+
+
+def _refuse_open(entry: Path) -> None:
+    """Raise DataDirectoryUnusable if others could use `entry`, or own it."""
+    if entry.name in _NOBODYS:
+        return
+    try:
+        status = entry.stat()
+    except FileNotFoundError:  # another process has it no more
+        return
+    if status.st_uid != os.geteuid():
+        raise DataDirectoryUnusable(
+            f"{entry} belongs to user {status.st_uid}, this is user {os.geteuid()}",
+            why="one user must own all of it, or the server could not write it",
+            fix=f"run as that user, or chown {os.geteuid()} {entry}",
+        )
+    if status.st_mode & 0o077:
+        want = "0700" if stat.S_ISDIR(status.st_mode) else "0600"
+        raise DataDirectoryUnusable(
+            f"{entry} can be used by others (mode {stat.S_IMODE(status.st_mode):04o})",
+            why="it holds keys that control every device",
+            fix=f"chmod {want} {entry}",
+        )

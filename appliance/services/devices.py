@@ -7,7 +7,6 @@ from collections.abc import Callable
 from appliance.errors import InvalidRequest, NotFound
 from appliance.services.clock import MINUTE, now_ms
 from appliance.store import commands, devices, enrollments, escrow, events, pushes
-from appliance.store.commands import CommandRecord
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device, DeviceDetails
 from appliance.store.events import Event
@@ -45,18 +44,6 @@ class DeviceService:
 
         return await self._database.read(unit)
 
-    async def history(
-        self, name: str, cursor: str | None, limit: int
-    ) -> tuple[list[CommandRecord], str | None]:
-        """Return a channel's commands, newest first, and the cursor of the next page."""
-        before, now = _number(cursor), now_ms()
-        found = await self._database.read(
-            lambda db: commands.history(
-                db, _find(db, name), before=before, limit=limit + 1, now=now
-            )
-        )
-        return found[:limit], str(found[limit - 1].sequence) if len(found) > limit else None
-
     async def events(
         self, name: str, cursor: str | None, limit: int
     ) -> tuple[list[Event], str | None]:
@@ -91,7 +78,7 @@ class DeviceService:
         def act(db: Connection, enrollment_id: str, now: int) -> None:
             for channel in enrollments.channels(db, enrollment_id):
                 commands.clear(db, channel, now)
-                pushes.drop(db, channel)
+                pushes.drop(db, channel, now)
                 escrow.archive(db, channel, None, now)
             enrollments.end(db, enrollment_id, state="forgotten", now=now)
 

@@ -182,7 +182,10 @@ class EnrollingService:
         enrollment_id = await self._database.read(unit)
         payload = await self._profile(link=None, issued_for=enrollment_id)
         order = CommandOrder(
-            targets=[enrollment_id], request_type="InstallProfile", parameters={"Payload": payload}
+            targets=[enrollment_id],
+            request_type="InstallProfile",
+            parameters={"Payload": payload},
+            secret=True,  # its challenge lets the holder replace the device's identity
         )
         return (await self._commands.enqueue(order))[0]
 

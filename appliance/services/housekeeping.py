@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 
 from appliance import logs
-from appliance.services.clock import now_ms
-from appliance.store import commands, links
+from appliance.services.clock import DAY, now_ms
+from appliance.store import commands, events, links
 from appliance.store.database import Connection, Database
 
 logger = logging.getLogger(__name__)
 
+_EVENTS_STAY_MS = 400 * DAY
+
 
 class Housekeeping:
-    """Closes expired commands and forgets expired challenges."""
+    """Closes expired commands, forgets expired challenges and old events."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -23,6 +25,7 @@ class Housekeeping:
         now = now_ms()
 
         def unit(db: Connection) -> tuple[int, int]:
+            events.prune(db, now - _EVENTS_STAY_MS)
             return commands.expire(db, now), links.void_expired(db, now)
 
         expired, _ = await self._database.write(unit)

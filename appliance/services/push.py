@@ -15,7 +15,7 @@ from appliance.config import PushConfig
 from appliance.errors import Conflict, NotFound
 from appliance.services.clock import HOUR, MINUTE, now_ms
 from appliance.services.push_certificates import PushCertificates, PushCertificateStatus
-from appliance.store import commands, devices, pushes
+from appliance.store import devices, pushes
 from appliance.store.database import Connection, Database
 from appliance.store.pushes import DuePush
 from appliance.wire import certificates
@@ -23,6 +23,8 @@ from appliance.wire import certificates
 logger = logging.getLogger(__name__)
 
 _BATCH = 500
+_AT_ONCE = 100
+_IDLE_SECONDS = 60.0
 _FIRST_RETRY_MS = 2_000
 _LONGEST_RETRY_MS = HOUR
 # A device that was told and did not come is told again, ever more rarely; also what wakes one
@@ -154,36 +156,34 @@ class PushService:
         return PushResult(enrollment_id=enrollment_id, apns_id=None, error=_describe(outcome))
 
     async def wake_backlog(self) -> float:
-        """Push to every channel that is due; return the seconds until the next one is.
+        """Push to channels that are due; return the seconds until the next ones are.
 
         The fleet is woken at `push.per_second`, so that it does not come back all at once.
         """
-        while True:
-            now = now_ms()
-            due = await self._database.read(partial(pushes.due, now=now, limit=_BATCH))
-            if not due:
-                following = await self._database.read(pushes.next_due)
-                return 60.0 if following is None else max(0.05, (following - now_ms()) / 1000)
-            try:
-                sender, _ = await self._ready()
-            except Conflict:
-                return 60.0
-            started = asyncio.get_running_loop().time()
-            limit = asyncio.Semaphore(100)
-            async with asyncio.TaskGroup() as group:
-                for push in due:
-                    group.create_task(self._limited(limit, sender, push))
-            pause = len(due) / self._config.per_second
-            pause -= asyncio.get_running_loop().time() - started
-            await asyncio.sleep(max(0.0, pause))
-            if self._sender is None:  # the certificate was refused: stop for now
-                return _CERTIFICATE_RETRY_MS / 1000
+        due = await self._database.read(partial(pushes.due, now=now_ms(), limit=_BATCH))
+        if not due:
+            following = await self._database.read(pushes.next_due)
+            wait = _IDLE_SECONDS if following is None else (following - now_ms()) / 1000
+            return min(max(wait, 0.05), _IDLE_SECONDS)
+        try:
+            sender, _ = await self._ready()
+        except Conflict:  # no certificate yet; importing one wakes this job
+            return _IDLE_SECONDS
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        limit = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for push in due:
+                group.create_task(self._limited(limit, sender, push))
+        if self._sender is not sender:  # refused, or replaced: what is left comes later
+            return 1.0 if self._sender is not None else _CERTIFICATE_RETRY_MS / 1000
+        return max(0.0, len(due) / self._config.per_second - (loop.time() - started))
 
     async def close(self) -> None:
         """Close the connections to the push server."""
-        if self._sender is not None:
-            await self._sender.close()
-            self._sender = None
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.close()
 
     async def _import(
         self, pair: certificates.KeyPair, replace_topic: str | None, account: str
@@ -223,8 +223,9 @@ class PushService:
         self, limit: asyncio.Semaphore, sender: apns.PushSender, push: DuePush
     ) -> None:
         async with limit:
-            if not push.backlog:
-                await self._database.write(lambda db: pushes.drop(db, push.enrollment_id))
+            if push.newest_command is None:
+                now = now_ms()
+                await self._database.write(lambda db: pushes.drop(db, push.enrollment_id, now))
                 return
             await self._push(sender, push)
 
@@ -253,12 +254,9 @@ class PushService:
             match outcome:
                 case apns.Accepted(apns_id=apns_id):
                     remind_at = now + _REMINDERS_MS[min(push.reminders, len(_REMINDERS_MS) - 1)]
-                    pushes.accepted(
-                        db, enrollment_id, apns_id=apns_id, now=now, remind_at=remind_at
-                    )
-                    commands.pushed(db, enrollment_id, now)
+                    pushes.accepted(db, push, apns_id=apns_id, now=now, remind_at=remind_at)
                 case apns.TokenGone() | apns.TokenRefused() | apns.Refused():
-                    pushes.refused(db, enrollment_id, outcome=_describe(outcome), now=now)
+                    pushes.refused(db, push, outcome=_describe(outcome), now=now)
                 case apns.CertificateRefused():
                     due_at = now + _CERTIFICATE_RETRY_MS
                     pushes.failed(db, enrollment_id, outcome=_describe(outcome), due_at=due_at)

@@ -22,10 +22,12 @@ def apply_result(db: Connection, result: CommandResult, request_type: str, now: 
     effect = _EFFECTS.get(request_type)
     if effect is None:
         return
-    answer = result.body.dictionary(effect.key, None)
+    value = result.body.value.get(effect.key)
     facts = devices.facts(db, result.enrollment.id)
-    if answer is None or facts is None:
+    # Refusing an answer of another type would make the device repeat it for ever.
+    if not isinstance(value, dict) or facts is None:
         return
+    answer = Plist(value)
     updated = effect.update(facts, answer)
     if updated != facts:
         devices.put_facts(db, result.enrollment.id, updated)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from appliance import __version__
 from appliance.config import ServerConfig
+from appliance.errors import Busy
 from appliance.services.ca import CaStatus, CertificateAuthority
 from appliance.services.push import PushService, PushStatus
 from appliance.store import commands, devices
@@ -51,6 +52,17 @@ class StatusService:
         self._started_at = datetime.now(UTC)
         self.job_errors: dict[str, str] = {}
 
+    async def obstacles(self) -> list[str]:
+        """Return why devices cannot be served as they should; cheap enough for a probe."""
+        reasons = [f"job {name} fails" for name in self.job_errors]
+        if self._database.failure.is_set():
+            return ["the store has failed", *reasons]
+        try:
+            await self._database.read(lambda db: db.execute("SELECT 1").fetchone())
+        except Busy:
+            return ["the store does not answer", *reasons]
+        return reasons
+
     async def overview(self) -> Overview:
         """Return the state of everything."""
         push = await self._push.status()
@@ -68,7 +80,7 @@ class StatusService:
             version=__version__,
             url=self._config.base_url,
             organization=self._config.organization,
-            ready=True,
+            ready=not await self.obstacles(),
             started_at=self._started_at,
             devices=await self._database.read(devices.states),
             queue_depth=await self._database.read(commands.total_backlog),

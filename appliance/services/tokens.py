@@ -90,7 +90,7 @@ class TokenService:
         prefix, _, rest = token.partition("_")
         token_id, _, secret = rest.partition("_")
         refusal = NotAuthenticated("the token is not valid", fix="run `appliance token create`")
-        if prefix != "apl" or not secret:
+        if not token.isascii() or prefix != "apl" or not secret:
             raise refusal
         stored = await self._database.read(lambda db: tokens.find(db, token_id))
         expected = stored.secret_sha256 if stored is not None else b"\0" * 32

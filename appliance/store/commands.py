@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from appliance.mdm.command import CommandResult, Status
 from appliance.store.database import Connection, from_ms
 
 # A refused (NotNow) command is set aside until the channel's next Idle; see Apple, "NotNow".
 NEXT_COMMAND = """
-SELECT id, payload, connected_at
+SELECT id, uuid, payload, sealed
   FROM commands
  WHERE enrollment_id = :enrollment_id
    AND finished_at IS NULL
@@ -33,10 +33,20 @@ _RECORD = """
 SELECT c.uuid, c.enrollment_id, c.request_type,
        CASE WHEN c.finished_at IS NULL AND c.expires_at <= :now THEN 'expired' ELSE c.status END,
        c.queued_at, c.pushed_at,
-       c.connected_at, c.finished_at, c.expires_at, c.error_chain, c.payload, r.body, c.id
+       c.connected_at, c.finished_at, c.expires_at, c.error_chain, r.body, r.sealed, c.id
   FROM commands AS c
   LEFT JOIN command_results AS r ON r.command_id = c.id
 """
+
+# A sealed payload has no use once its command is over, so no copy of the secret is kept.
+_OVER = "payload = iif(sealed, x'', payload)"
+
+# A page of history holds no more of answers than this, and at least one command.
+MOST_ANSWER_BYTES = 8 << 20
+
+# Takes the request type, the command's UUID and an answer; returns what is stored of it,
+# and whether that is sealed.
+Protect: TypeAlias = Callable[[str, str, bytes], tuple[bytes, bool]]
 
 _FINAL = {
     Status.ACKNOWLEDGED: "acknowledged",
@@ -53,7 +63,16 @@ class NewCommand:
     enrollment_id: str
     request_type: str
     payload: bytes
+    sealed: bool = False
     expires_at: int | None = None
+
+
+class HandedOut(NamedTuple):
+    """The command that a channel gets next."""
+
+    uuid: str
+    payload: bytes
+    sealed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +90,8 @@ class CommandRecord:
     finished_at: datetime | None
     expires_at: datetime | None
     error_chain: list[dict[str, Any]]
-    payload: bytes
     answer: bytes | None
+    answer_sealed: bool
 
 
 def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
@@ -83,10 +102,14 @@ def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
     """
     db.executemany(
         """
-        INSERT INTO commands (uuid, enrollment_id, request_type, payload, queued_at, expires_at)
-        VALUES (?, ?, ?, ?, ?, ?)
+        INSERT INTO commands (uuid, enrollment_id, request_type, payload, sealed, queued_at,
+                              expires_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         """,
-        [(c.uuid, c.enrollment_id, c.request_type, c.payload, now, c.expires_at) for c in commands],
+        [
+            (c.uuid, c.enrollment_id, c.request_type, c.payload, c.sealed, now, c.expires_at)
+            for c in commands
+        ],
     )
 
 
@@ -98,13 +121,28 @@ def exists(db: Connection, uuid: str, enrollment_id: str) -> bool:
     return row is not None
 
 
-def report(db: Connection, result: CommandResult, answer: bytes, now: int) -> str | None:
+def _in_clear(_request_type: str, _uuid: str, answer: bytes) -> tuple[bytes, bool]:
+    return answer, False
+
+
+def report(
+    db: Connection,
+    result: CommandResult,
+    answer: bytes,
+    now: int,
+    *,
+    protect: Protect = _in_clear,
+) -> str | None:
     """Record what the device says of a command of its own channel.
 
     Returns the request type when the report finishes the command; None for Idle, NotNow, an
     unknown UUID, and a command that is final already: repeating a report changes nothing.
     """
-    if result.command_uuid is None:
+    command_uuid = result.command_uuid
+    if command_uuid is None and result.status is Status.COMMAND_FORMAT_ERROR:
+        # The command was too broken to name; unfinished, the device would get it for ever.
+        command_uuid = last_handed_out(db, result.enrollment.id)
+    if command_uuid is None:
         return None
     row = db.execute(
         """
@@ -112,7 +150,7 @@ def report(db: Connection, result: CommandResult, answer: bytes, now: int) -> st
           FROM commands
          WHERE uuid = ? AND enrollment_id = ? AND finished_at IS NULL
         """,
-        (result.command_uuid, result.enrollment.id),
+        (command_uuid, result.enrollment.id),
     ).fetchone()
     if row is None:
         return None
@@ -120,31 +158,35 @@ def report(db: Connection, result: CommandResult, answer: bytes, now: int) -> st
     if result.status is Status.NOT_NOW:
         db.execute("UPDATE commands SET status = 'not_now' WHERE id = ?", (command_id,))
         return None
+    _finish(db, command_id, result, now)
+    db.execute(
+        "INSERT OR REPLACE INTO command_results (command_id, body, sealed) VALUES (?, ?, ?)",
+        (command_id, *protect(request_type, command_uuid, answer)),
+    )
+    return str(request_type)
+
+
+def _finish(db: Connection, command_id: int, result: CommandResult, now: int) -> None:
     chain = [asdict(item) for item in result.error_chain]
     db.execute(
-        """
+        f"""
         UPDATE commands
-           SET status = ?, finished_at = ?, error_chain = ?,
+           SET status = ?, finished_at = ?, error_chain = ?, {_OVER},
                connected_at = coalesce(connected_at, ?)
          WHERE id = ?
         """,
         (_FINAL[result.status], now, json.dumps(chain) if chain else None, now, command_id),
     )
-    db.execute(
-        "INSERT OR REPLACE INTO command_results (command_id, body) VALUES (?, ?)",
-        (command_id, answer),
-    )
-    return str(request_type)
 
 
-def next_command(db: Connection, enrollment_id: str, *, idle: bool, now: int) -> bytes | None:
-    """Hand out the channel's next command: its payload, or None for an empty queue."""
+def next_command(db: Connection, enrollment_id: str, *, idle: bool, now: int) -> HandedOut | None:
+    """Hand out the channel's next command, None for an empty queue."""
     values = {"enrollment_id": enrollment_id, "idle": idle, "now": now}
     row = db.execute(NEXT_COMMAND, values).fetchone()
     if row is None:
         return None
     db.execute(_HAND_OUT, {"id": row[0], "now": now})
-    return bytes(row[1])
+    return HandedOut(uuid=row[1], payload=row[2], sealed=bool(row[3]))
 
 
 def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
@@ -165,9 +207,9 @@ def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
 def cancel(db: Connection, uuid: str, now: int) -> int:
     """Cancel a command wherever it is still queued or set aside; return how many were."""
     return db.execute(
-        """
+        f"""
         UPDATE commands
-           SET status = 'cancelled', finished_at = ?
+           SET status = 'cancelled', finished_at = ?, {_OVER}
          WHERE uuid = ? AND finished_at IS NULL AND status <> 'sent'
         """,
         (now, uuid),
@@ -177,9 +219,9 @@ def cancel(db: Connection, uuid: str, now: int) -> int:
 def clear(db: Connection, enrollment_id: str, now: int) -> None:
     """Cancel all that waits on one channel: its enrollment begins anew or has ended."""
     db.execute(
-        """
+        f"""
         UPDATE commands
-           SET status = 'cancelled', finished_at = ?
+           SET status = 'cancelled', finished_at = ?, {_OVER}
          WHERE enrollment_id = ? AND finished_at IS NULL
         """,
         (now, enrollment_id),
@@ -189,9 +231,9 @@ def clear(db: Connection, enrollment_id: str, now: int) -> None:
 def expire(db: Connection, now: int) -> int:
     """Close the commands whose time is over; return how many."""
     return db.execute(
-        """
+        f"""
         UPDATE commands
-           SET status = 'expired', finished_at = :now
+           SET status = 'expired', finished_at = :now, {_OVER}
          WHERE finished_at IS NULL AND expires_at IS NOT NULL AND expires_at <= :now
         """,
         {"now": now},
@@ -218,16 +260,18 @@ def total_backlog(db: Connection) -> int:
     return int(row[0])
 
 
-def pushed(db: Connection, enrollment_id: str, now: int) -> None:
-    """Record that Apple accepted the push that announces the channel's backlog."""
-    db.execute(
+def finished(db: Connection, uuid: str, now: int) -> bool:
+    """Tell whether no channel is still to answer the command of this UUID."""
+    row = db.execute(
         """
-        UPDATE commands
-           SET pushed_at = ?
-         WHERE enrollment_id = ? AND finished_at IS NULL AND pushed_at IS NULL
+        SELECT 1
+          FROM commands
+         WHERE uuid = ? AND finished_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
+         LIMIT 1
         """,
-        (now, enrollment_id),
-    )
+        (uuid, now),
+    ).fetchone()
+    return row is None
 
 
 def find(db: Connection, uuid: str, now: int) -> list[CommandRecord]:
@@ -239,7 +283,10 @@ def find(db: Connection, uuid: str, now: int) -> list[CommandRecord]:
 def history(
     db: Connection, enrollment_id: str, *, before: int, limit: int, now: int
 ) -> list[CommandRecord]:
-    """Return a channel's commands, newest first, with a sequence below `before`."""
+    """Return a channel's commands, newest first, with a sequence below `before`.
+
+    They are less than `limit` also when their answers reach MOST_ANSWER_BYTES.
+    """
     rows = db.execute(
         f"""
         {_RECORD}
@@ -249,7 +296,19 @@ def history(
         """,
         {"enrollment_id": enrollment_id, "before": before, "limit": limit, "now": now},
     )
-    return [_record(row) for row in rows]
+    records: list[CommandRecord] = []
+    size = 0
+    for row in rows:
+        records.append(_record(row))
+        size += answer_bytes(records[-1:])
+        if size >= MOST_ANSWER_BYTES:
+            break
+    return records
+
+
+def answer_bytes(records: Sequence[CommandRecord]) -> int:
+    """Return how much the answers are together."""
+    return sum(len(record.answer or b"") for record in records)
 
 
 def _record(row: tuple[Any, ...]) -> CommandRecord:
@@ -264,7 +323,7 @@ def _record(row: tuple[Any, ...]) -> CommandRecord:
         finished_at=from_ms(row[7]),
         expires_at=from_ms(row[8]),
         error_chain=json.loads(row[9]) if row[9] else [],
-        payload=bytes(row[10]),
-        answer=None if row[11] is None else bytes(row[11]),
+        answer=None if row[10] is None else bytes(row[10]),
+        answer_sealed=bool(row[11]),
         sequence=row[12],
     )

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from appliance import resources
+from appliance import logs, resources
 from appliance.errors import Busy, DataDirectoryUnusable
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ class Database:
 
     All units of work that wait are put into one transaction and are woken after its commit,
     which is on the disk (`synchronous=FULL`) by then. A unit may be run twice, so it changes
-    nothing but the database.
+    nothing but the database. `failure` is set when the disk or the file fails: nothing is
+    written any more, and the process should end.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Database:
         self._next_reader = 0
         self._waiting: list[_Waiting] = []
         self._pump_task: asyncio.Task[None] | None = None
+        self.failure = asyncio.Event()
 
     @classmethod
     async def open(cls, path: Path, *, backups: Path | None = None) -> Database:
@@ -97,7 +99,14 @@ class Database:
         """Run `unit` on a reader's connection, inside one snapshot."""
         index = self._next_reader = (self._next_reader + 1) % len(self._readers)
         async with self._reading[index]:
-            return await _run(self._readers[index], partial(_snapshot, unit))
+            work = asyncio.ensure_future(_run(self._readers[index], partial(_snapshot, unit)))
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:  # the lock says that no transaction is open
+                await asyncio.wait({work})
+                raise
+            except sqlite3.Error as error:
+                raise _busy(error) from error
 
     def write(self, unit: Callable[[Connection], T]) -> asyncio.Future[T]:
         """Run `unit` in the next group commit; the result arrives when it is on the disk.
@@ -107,6 +116,9 @@ class Database:
             whatever `unit` raises: only its own changes are undone.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self.failure.is_set():
+            future.set_exception(Busy("the store has failed; the server is stopping"))
+            return future
         self._waiting.append(_Waiting(unit, future))
         if self._pump_task is None or self._pump_task.done():
             self._pump_task = asyncio.get_running_loop().create_task(self._pump())
@@ -132,7 +144,9 @@ class Database:
             try:
                 outcomes = await _run(self._writer, partial(_commit_batch, batch))
             except Exception as error:  # nothing was committed: every waiter must know
-                logger.warning("commit failed", extra={"reason": str(error)})
+                logger.warning("commit failed", extra={logs.REASON: str(error)})
+                if _is_fatal(error):
+                    self.failure.set()
                 for waiting in batch:
                     _resolve(waiting.future, error=_busy(error))
                 continue
@@ -158,7 +172,7 @@ class Database:
             try:
                 await _run(self._writer, _checkpoint)
             except sqlite3.Error as error:
-                logger.warning("checkpoint failed", extra={"reason": str(error)})
+                logger.warning("checkpoint failed", extra={logs.REASON: str(error)})
 
 
 def migrate(db: Connection, *, backups: Path | None = None) -> None:
@@ -295,6 +309,12 @@ def _resolve(
         future.set_exception(error)
     else:
         future.set_result(result)
+
+
+def _is_fatal(error: Exception) -> bool:
+    """After a failed write or sync the kernel may drop the pages: a later commit could lie."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _busy(error: Exception) -> Exception:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from appliance.errors import Conflict
 from appliance.mdm.device import DeviceFacts
 from appliance.store.database import Connection, from_ms
 
@@ -133,17 +134,36 @@ def get(db: Connection, enrollment_id: str) -> Device | None:
 
 
 def find_id(db: Connection, name: str) -> str | None:
-    """Return the enrollment ID for an ID or a serial number of a device channel."""
-    row = db.execute(
+    """Return the enrollment ID for an ID or a serial number, None if nothing has that name.
+
+    Both are claims of a device, so one enrolled device must not take another's name.
+
+    Raises:
+        Conflict: `device.ambiguous`; several enrolled devices do.
+    """
+    rows = db.execute(
         """
-        SELECT id FROM enrollments WHERE id = :name
-        UNION ALL
-        SELECT enrollment_id FROM devices WHERE serial_number = :name
-        LIMIT 1
+        SELECT e.id, e.state = 'enrolled'
+          FROM enrollments AS e
+         WHERE e.id = :name
+         UNION
+        SELECT e.id, e.state = 'enrolled'
+          FROM devices AS d
+          JOIN enrollments AS e ON e.id = d.enrollment_id
+         WHERE d.serial_number = :name
         """,
         {"name": name},
-    ).fetchone()
-    return None if row is None else str(row[0])
+    ).fetchall()
+    enrolled = [row[0] for row in rows if row[1]]
+    if len(enrolled) > 1:
+        raise Conflict(
+            f"several enrolled devices are called {name}",
+            code="device.ambiguous",
+            fix=f"name one by its ID: {', '.join(sorted(enrolled))}",
+        )
+    if enrolled:
+        return str(enrolled[0])
+    return min((str(row[0]) for row in rows), default=None)
 
 
 def details(db: Connection, enrollment_id: str) -> DeviceDetails | None:

@@ -43,14 +43,20 @@ ON CONFLICT (id) DO UPDATE
 class Known:
     """What stands in the way of an Authenticate, or does not."""
 
+    id: str
     state: str
     certificate_sha256: bytes | None
+    certificate_revoked: bool
     blocked: bool
     reenroll_until: int | None
 
     def is_known(self) -> bool:
         """Enrolled and not checked out, blocked or forgotten: its identity is protected."""
         return self.state == "enrolled"
+
+    def is_current(self, sha256: bytes) -> bool:
+        """Tell whether the certificate is the one of an enrollment that has not ended."""
+        return self.certificate_sha256 == sha256 and self.state in ("enrolled", "authenticated")
 
 
 def authorize(
@@ -80,6 +86,11 @@ def authorize(
         raise NotAuthorized("the channel has not sent a TokenUpdate")
 
 
+def authorize_device(db: Connection, enrollment: EnrollmentID, sha256: bytes) -> None:
+    """As `authorize`, for what a device may say before its first TokenUpdate as well."""
+    authorize(db, enrollment, sha256, new_channel=not enrollment.is_user_channel)
+
+
 def touch(db: Connection, enrollment_id: str, now: int) -> None:
     """Record that the channel was heard of."""
     db.execute(_TOUCH, (now, enrollment_id, now))
@@ -89,16 +100,22 @@ def known(db: Connection, enrollment_id: str) -> Known | None:
     """Return what is stored of a device channel, None if it was never seen."""
     row = db.execute(
         """
-        SELECT state, certificate_sha256, blocked_at, reenroll_until
-          FROM enrollments
-         WHERE id = ? AND device_id IS NULL
+        SELECT e.state, e.certificate_sha256, e.blocked_at, e.reenroll_until, c.revoked_at
+          FROM enrollments AS e
+          LEFT JOIN certificates AS c ON c.sha256 = e.certificate_sha256
+         WHERE e.id = ? AND e.device_id IS NULL
         """,
         (enrollment_id,),
     ).fetchone()
     if row is None:
         return None
     return Known(
-        state=row[0], certificate_sha256=row[1], blocked=row[2] is not None, reenroll_until=row[3]
+        id=enrollment_id,
+        state=row[0],
+        certificate_sha256=row[1],
+        certificate_revoked=row[4] is not None,
+        blocked=row[2] is not None,
+        reenroll_until=row[3],
     )
 
 
@@ -121,6 +138,18 @@ def begin(db: Connection, enrollment: EnrollmentID, *, sha256: bytes, topic: str
         },
     )  # fmt: skip
     _disable_users(db, enrollment.id, now)
+
+
+def rebind(db: Connection, enrollment_id: str, sha256: bytes, now: int) -> None:
+    """Give an enrolled device its renewed identity; all else stays as it is."""
+    db.execute(
+        """
+        UPDATE enrollments
+           SET certificate_sha256 = ?, authenticated_at = ?, last_seen_at = ?
+         WHERE id = ?
+        """,
+        (sha256, now, now, enrollment_id),
+    )
 
 
 def complete(db: Connection, message: TokenUpdate, now: int) -> int:

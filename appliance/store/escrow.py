@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from appliance.store.database import Connection
 
+_ARCHIVED = 5  # of each kind: a device must not be able to fill the disk
+
 
 def put(db: Connection, enrollment_id: str, kind: str, sealed: bytes, now: int) -> None:
     """Store a sealed secret in place of the current one, which is archived."""
     archive(db, enrollment_id, kind, now)
+    db.execute(
+        """
+        DELETE FROM escrow
+         WHERE enrollment_id = :id AND kind = :kind
+           AND id NOT IN (SELECT id FROM escrow
+                           WHERE enrollment_id = :id AND kind = :kind
+                           ORDER BY id DESC
+                           LIMIT :kept)
+        """,
+        {"id": enrollment_id, "kind": kind, "kept": _ARCHIVED},
+    )
     db.execute(
         "INSERT INTO escrow (enrollment_id, kind, sealed, stored_at) VALUES (?, ?, ?, ?)",
         (enrollment_id, kind, sealed, now),

@@ -37,6 +37,20 @@ def add(
     )
 
 
+def happened(db: Connection, kind: str, *, enrollment_id: str, since: int) -> bool:
+    """Tell whether `kind` happened to the enrollment after `since`."""
+    row = db.execute(
+        "SELECT 1 FROM events WHERE enrollment_id = ? AND kind = ? AND at >= ? LIMIT 1",
+        (enrollment_id, kind, since),
+    ).fetchone()
+    return row is not None
+
+
+def prune(db: Connection, before: int) -> None:
+    """Forget what happened before."""
+    db.execute("DELETE FROM events WHERE at < ?", (before,))
+
+
 def recent(db: Connection, *, enrollment_id: str | None, before: int, limit: int) -> list[Event]:
     """Return the newest events with an id below `before`, of one enrollment or of all."""
     rows = db.execute(

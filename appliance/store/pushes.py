@@ -11,9 +11,9 @@ _SPACING_MS = 10_000
 
 _DUE = """
 SELECT p.enrollment_id, e.topic, e.push_token, e.push_magic, p.attempts, p.reminders,
-       EXISTS (SELECT 1 FROM commands AS c
-                WHERE c.enrollment_id = p.enrollment_id AND c.finished_at IS NULL
-                  AND (c.expires_at IS NULL OR c.expires_at > :now))
+       (SELECT max(c.id) FROM commands AS c
+         WHERE c.enrollment_id = p.enrollment_id AND c.finished_at IS NULL
+           AND (c.expires_at IS NULL OR c.expires_at > :now))
   FROM pushes AS p
   JOIN enrollments AS e ON e.id = p.enrollment_id
  WHERE p.refused_at IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL
@@ -30,7 +30,7 @@ class DuePush:
     push_magic: str | None
     attempts: int
     reminders: int
-    backlog: bool
+    newest_command: int | None  # the last one that this push announces; None: nothing waits
 
 
 def request(db: Connection, enrollment_id: str, now: int) -> None:
@@ -101,9 +101,32 @@ def next_due(db: Connection) -> int | None:
 
 
 def accepted(
-    db: Connection, enrollment_id: str, *, apns_id: str, now: int, remind_at: int | None
+    db: Connection, push: DuePush, *, apns_id: str, now: int, remind_at: int | None
 ) -> None:
-    """Apple took it; ask again at `remind_at` if the device has not answered by then."""
+    """Apple took it; ask again at `remind_at` if the device has not answered by then.
+
+    A command that was queued while the push was on its way is announced by the next one, now.
+    """
+    values = {"id": push.enrollment_id, "newest": push.newest_command or 0, "now": now}
+    db.execute(
+        """
+        UPDATE commands
+           SET pushed_at = :now
+         WHERE enrollment_id = :id AND finished_at IS NULL AND pushed_at IS NULL
+           AND id <= :newest
+        """,
+        values,
+    )
+    later = db.execute(
+        """
+        SELECT 1
+          FROM commands
+         WHERE enrollment_id = :id AND finished_at IS NULL AND connected_at IS NULL
+           AND id > :newest
+         LIMIT 1
+        """,
+        values,
+    ).fetchone()
     db.execute(
         """
         UPDATE pushes
@@ -111,7 +134,7 @@ def accepted(
                outcome = 'accepted', apns_id = ?
          WHERE enrollment_id = ?
         """,
-        (remind_at, now, apns_id, enrollment_id),
+        (remind_at if later is None else now, now, apns_id, push.enrollment_id),
     )
 
 
@@ -127,18 +150,34 @@ def failed(db: Connection, enrollment_id: str, *, outcome: str, due_at: int) -> 
     )
 
 
-def refused(db: Connection, enrollment_id: str, *, outcome: str, now: int) -> None:
-    """Apple refuses the token: no push until the device sends a TokenUpdate."""
+def refused(db: Connection, push: DuePush, *, outcome: str, now: int) -> None:
+    """Apple refuses the token: no push until the device sends a TokenUpdate.
+
+    One that arrived meanwhile brought another token, of which the refusal says nothing.
+    """
     db.execute(
-        "UPDATE pushes SET due_at = NULL, refused_at = ?, outcome = ? WHERE enrollment_id = ?",
-        (now, outcome, enrollment_id),
+        """
+        UPDATE pushes
+           SET due_at = NULL, refused_at = :now, outcome = :outcome
+         WHERE enrollment_id = :id
+           AND (SELECT push_token FROM enrollments WHERE id = :id) IS :token
+        """,
+        {"id": push.enrollment_id, "now": now, "outcome": outcome, "token": push.token},
     )
 
 
-def drop(db: Connection, enrollment_id: str) -> None:
-    """Nothing is left to announce."""
+def drop(db: Connection, enrollment_id: str, now: int) -> None:
+    """Forget the pending push, unless a command waits that was queued meanwhile."""
     db.execute(
-        "UPDATE pushes SET due_at = NULL, reminders = 0 WHERE enrollment_id = ?", (enrollment_id,)
+        """
+        UPDATE pushes
+           SET due_at = NULL, reminders = 0
+         WHERE enrollment_id = :id
+           AND NOT EXISTS (SELECT 1 FROM commands
+                            WHERE enrollment_id = :id AND finished_at IS NULL
+                              AND (expires_at IS NULL OR expires_at > :now))
+        """,
+        {"id": enrollment_id, "now": now},
     )
 
 
@@ -146,5 +185,5 @@ def _due_push(row: tuple[Any, ...]) -> DuePush:
     return DuePush(
         enrollment_id=row[0], topic=row[1],
         token=None if row[2] is None else bytes(row[2]), push_magic=row[3],
-        attempts=row[4], reminders=row[5], backlog=bool(row[6]),
+        attempts=row[4], reminders=row[5], newest_command=row[6],
     )  # fmt: skip

@@ -7,9 +7,7 @@ import binascii
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -17,6 +15,7 @@ from aiohttp import web
 from appliance.config import Config
 from appliance.errors import InvalidRequest, NotAuthenticated, NotAuthorized, ScopeMissing, TooMany
 from appliance.services.tokens import SCOPES, Caller
+from appliance.web.addresses import remote_address, within
 from appliance.web.errors import Handler
 from appliance.web.keys import SERVICES
 
@@ -27,8 +26,6 @@ _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhos
 _BASIC_USERS = frozenset({"nanomdm", "nanohub", "micromdm", "kmfddm", "nanocmd"})
 _TOKEN_PARAMETERS = ("token", "access_token", "api_key", "apikey")
 _MOST_BUCKETS = 10_000
-
-Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class RateLimit:
@@ -71,8 +68,7 @@ class Gate:
         """
         if is_local(request):
             return
-        address = _remote(request)
-        if address is None or not _within(address, self._allowed):
+        if not within(remote_address(request), self._allowed):
             raise NotAuthorized(
                 "this address may not use the administrator's interfaces",
                 fix="add its network to server.admin_allow",
@@ -108,8 +104,7 @@ class Gate:
                 )
         token = presented_token(request.headers.get("Authorization", ""))
         caller = await request.app[SERVICES].tokens.authenticate(token)
-        address = _remote(request)
-        if address is None or not _within(address, self._exempt):
+        if not within(remote_address(request), self._exempt):
             self._rate.take(caller.name, time.monotonic())
         return caller
 
@@ -174,18 +169,6 @@ def presented_token(authorization: str) -> str:
         "this needs a token",
         fix="make one with `appliance token create NAME` and send Authorization: Bearer TOKEN",
     )
-
-
-def _remote(request: web.Request) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address((request.remote or "").partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks)
 
 
 def _host_of(url: str) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance.errors import MalformedMessage, TooLarge
 from appliance.web.keys import CONFIG
+
+# What reading raises when the sender goes away, or breaks the framing of its own body.
+_BROKEN_OFF = (ConnectionError, ClientError, HttpProcessingError, web.RequestPayloadError)
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
@@ -37,4 +41,6 @@ async def read_body(request: web.Request, limit: int) -> bytes:
                 chunks.append(chunk)
     except TimeoutError as error:
         raise MalformedMessage("the body did not arrive in time") from error
+    except _BROKEN_OFF as error:
+        raise MalformedMessage("the body ended early") from error
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

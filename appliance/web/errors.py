@@ -141,6 +141,20 @@ def problem(error: ApplianceError, request: web.Request) -> web.Response:
 
 
 @web.middleware
+async def plain_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what no handler has dealt with by a status and one line; the cause is logged."""
+    try:
+        return await handler(request)
+    except ApplianceError as error:
+        return _plain(request, error)
+    except web.HTTPException:
+        raise
+    except Exception:
+        logger.exception("request failed", extra={logs.PATH: request.path})
+        return web.Response(status=500, text="the server failed; its log says why\n")
+
+
+@web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every error below `/api/` with a problem document; leave other paths alone."""
     if not request.path.startswith("/api/"):
@@ -170,6 +184,20 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except Exception:  # the last line: the operator sees the cause, the caller a number
         _log(request)
         return _response(request, 500, "internal", "the server failed; its log says why")
+
+
+def _plain(request: web.Request, error: ApplianceError) -> web.Response:
+    status = status_of(error, API_STATUS)
+    fields = {logs.PATH: request.path, logs.STATUS: status, logs.REASON: str(error)}
+    logger.warning("request refused", extra=fields)
+    # The reason of a failure of ours is for the log; a device or a stranger gets the status.
+    text = HTTPStatus(status).phrase if status >= 500 else error.problem
+    response = web.Response(status=status, text=f"{text}\n")
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    elif status == 503:
+        response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    return response
 
 
 def _log(request: web.Request) -> None:

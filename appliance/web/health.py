@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, genera
 
 from appliance import __version__, logs
 from appliance.config import Config
-from appliance.errors import ApplianceError, NotAuthorized
+from appliance.errors import NotAuthorized
 from appliance.services.status import Overview
 from appliance.web.authentication import Gate
 from appliance.web.keys import SERVICES
@@ -27,15 +27,13 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """GET /readyz: the store answers, and devices can be served."""
-    try:
-        ready = (await request.app[SERVICES].status.overview()).ready
-    except ApplianceError as error:
-        logger.warning("not ready", extra={logs.REASON: error.problem})
-        ready = False
-    status = 200 if ready else 503
-    headers = {} if ready else {"Retry-After": "2"}
-    return web.json_response({"ready": ready}, status=status, headers=headers)
+    """GET /readyz: the store answers, and no job fails; else 503 with the reasons."""
+    reasons = await request.app[SERVICES].status.obstacles()
+    if not reasons:
+        return web.json_response({"ready": True})
+    logger.warning("not ready", extra={logs.REASON: "; ".join(reasons)})
+    answer = {"ready": False, "reasons": reasons}
+    return web.json_response(answer, status=503, headers={"Retry-After": "2"})
 
 
 async def version(request: web.Request) -> web.Response:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from urllib.parse import unquote
 
 from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.errors import MalformedMessage, NotAuthorized
+from appliance.web.addresses import remote_address, within
 from appliance.web.keys import CONFIG
 from appliance.wire import cms
 from appliance.wire.certificates import load_certificates
@@ -54,11 +55,7 @@ def _proxied_certificate(request: web.Request) -> bytes | None:
     value = request.headers.get(server.proxy_header)
     if value is None or not server.trusted_proxies:
         return None
-    try:
-        address = ip_address((request.remote or "").partition("%")[0])
-    except ValueError:
-        return None
-    if not any(address in ip_network(network) for network in server.trusted_proxies):
+    if not within(remote_address(request), map(ip_network, server.trusted_proxies)):
         return None
     if value.startswith(":") and value.endswith(":"):
         try:

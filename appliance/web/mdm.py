@@ -21,7 +21,6 @@ _CHECKIN = "application/x-apple-aspen-mdm-checkin"
 _REPORT = "application/x-apple-aspen-mdm"
 _XML = "application/xml; charset=UTF-8"
 _PARSED_IN_A_THREAD = 32 * 1024
-_EMPTY_HEADERS = {"Content-Length": "0"}
 
 
 @device_endpoint

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from aiohttp import web
 
 from appliance.config import LimitsConfig
 from appliance.errors import MalformedMessage, TooMany
 from appliance.scep.message import decode_get_message
+from appliance.web.addresses import Address, remote_address, within
 from appliance.web.bodies import read_body
 from appliance.web.devices import device_endpoint
 from appliance.web.keys import CONFIG, SERVICES
@@ -18,6 +19,7 @@ from appliance.web.pages import HelpPage, respond
 
 _PKI_MESSAGE = "application/x-pki-message"
 _CA_CERTIFICATE = "application/x-x509-ca-cert"
+_MOST_ADDRESSES = 50_000
 
 
 class ScepLimit:
@@ -26,31 +28,34 @@ class ScepLimit:
     def __init__(self, limits: LimitsConfig) -> None:
         self._limits = limits
         self._exempt = [ip_network(network) for network in limits.exempt]
-        self._addresses: OrderedDict[str, int] = OrderedDict()
+        self._addresses: OrderedDict[Address | None, int] = OrderedDict()
         self._minute = self._second = 0
         self._in_second = 0
 
-    def count(self, remote: str | None) -> None:
-        """Count one operation.
+    def count(self, address: Address | None) -> None:
+        """Count one operation; those without an address share one count.
 
         Raises:
             TooMany: the address, or all together, have had their share.
         """
-        address = (remote or "").partition("%")[0]
-        if any(ip_address(address) in network for network in self._exempt):
+        if within(address, self._exempt):
             return
         now = int(time.monotonic())
         if now // 60 != self._minute:
             self._minute = now // 60
             self._addresses.clear()
+        count = self._addresses.get(address, 0) + 1
+        if count > self._limits.scep_per_minute:
+            raise TooMany("too many SCEP requests from this address", 60 - now % 60)
+        # Only what passed above counts for all, or one address could use up everybody's share.
         if now != self._second:
             self._second, self._in_second = now, 0
-        self._in_second += 1
-        self._addresses[address] = self._addresses.get(address, 0) + 1
-        if self._addresses[address] > self._limits.scep_per_minute:
-            raise TooMany("too many SCEP requests from this address", 60 - now % 60)
-        if self._in_second > self._limits.scep_per_second:
+        if self._in_second >= self._limits.scep_per_second:
             raise TooMany("too many SCEP requests", 1)
+        self._in_second += 1
+        self._addresses[address] = count
+        if len(self._addresses) > _MOST_ADDRESSES:
+            self._addresses.popitem(last=False)
 
 
 LIMIT = web.AppKey("scep_limit", ScepLimit)
@@ -58,7 +63,7 @@ LIMIT = web.AppKey("scep_limit", ScepLimit)
 
 @device_endpoint
 async def operation(request: web.Request) -> web.Response:
-    """GET or POST: what `operation` names."""
+    """GET, HEAD or POST: what `operation` names."""
     ca = request.app[SERVICES].ca
     match request.query.get("operation"):
         case "GetCACaps":
@@ -67,9 +72,9 @@ async def operation(request: web.Request) -> web.Response:
             return web.Response(body=ca.certificate_der, content_type=_CA_CERTIFICATE)
         case "PKIOperation":
             message = await _pki_message(request)
-            request.app[LIMIT].count(request.remote)
+            request.app[LIMIT].count(remote_address(request))
             return web.Response(body=await ca.answer(message), content_type=_PKI_MESSAGE)
-        case None if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+        case None if request.method != "POST" and "text/html" in request.headers.get("Accept", ""):
             server = request.app[CONFIG].server
             page = HelpPage(organization=server.organization, host=request.host, path=request.path)
             return respond(request, page)
@@ -90,6 +95,6 @@ def routes() -> list[web.RouteDef]:
     """Return the routes; some clients append a program name, as in the oldest drafts."""
     return [
         web.route(method, path, operation)
-        for path in ("/scep", "/scep/{program}")
-        for method in ("GET", "POST")
+        for path in ("/scep", "/scep/", "/scep/{program}")
+        for method in ("GET", "POST")  # GET brings HEAD
     ]

@@ -9,7 +9,7 @@ from appliance.config import Config
 from appliance.services import Services
 from appliance.web import api, enroll, health, mdm, nanomdm, openapi, scep
 from appliance.web.assets import static_routes
-from appliance.web.errors import problem_middleware
+from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
 
 
@@ -23,7 +23,7 @@ def application(
 ) -> web.Application:
     """Return the application with the device endpoints, the administrator's, or both."""
     app = web.Application(
-        middlewares=[problem_middleware] if admin else [],
+        middlewares=[plain_middleware, problem_middleware] if admin else [plain_middleware],
         client_max_size=config.limits.result_body_kib * 1024,
     )
     app[CONFIG] = config

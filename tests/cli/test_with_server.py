@@ -73,6 +73,16 @@ def test_devices_are_listed_and_shown(
     assert run("device", "show", "nobody", "--data", server.data).status == 6
 
 
+def test_what_happened_to_a_device_is_listed(
+    run: Cli, server: RunningServer, enrolled: tuple[str, str]
+) -> None:
+    listed = run("device", "events", enrolled[1], "--data", server.data)
+    assert listed.status == 0
+    assert "enrolled" in listed.out
+    items = run("device", "events", enrolled[1], "--json", "--data", server.data).json["items"]
+    assert {item["enrollment_id"] for item in items} == {enrolled[0]}
+
+
 def test_the_list_in_json_is_what_the_api_says(run: Cli, server: RunningServer) -> None:
     listed = run("device", "list", "--json", "--limit", 1, "--data", server.data).json
     assert set(listed) == {"items", "next_cursor"}

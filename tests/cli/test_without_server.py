@@ -42,7 +42,27 @@ def test_init_refuses_a_directory_in_use(run: Cli, data: Path) -> None:
     assert (data / "keys" / "ca.pem").read_bytes() == before
 
 
-@pytest.mark.parametrize("url", ["http://host", "host", "https://", "https://host/path"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host",
+        "host",
+        "https://",
+        "https://host/path",
+        "https://host:0",
+        "https://host:65536",
+        "https://me@host",
+        "https://host?a",
+        "https://host#a",
+        "https://ho st",
+        "https://[::g]",
+        "https://-host",
+        f"https://{64 * 'a'}",
+        "https://host\n",
+        "https://[::1::2]",
+        "https://h:",
+    ],
+)
 def test_init_refuses_a_url_that_devices_could_not_use(run: Cli, tmp_path: Path, url: str) -> None:
     done = run("init", "--data", tmp_path / "new", "--url", url)
     assert done.status == 2

@@ -32,6 +32,7 @@ _HOT = {
     "backlog": lambda db: commands.backlog(db, "A", 1),
     "history": lambda db: commands.history(db, "A", before=9, limit=50, now=1),
     "command by uuid": lambda db: commands.find(db, "U", 1),
+    "command finished": lambda db: commands.finished(db, "U", 1),
     "expiry": lambda db: commands.expire(db, 1),
     "touch": lambda db: enrollments.touch(db, "A", 1),
     "channels": lambda db: enrollments.channels(db, "A"),

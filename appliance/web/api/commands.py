@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +36,8 @@ from appliance.wire import plist
 _SECRET_KEYS = frozenset({"UnlockToken", "ActivationLockBypassCode", "BypassCode", "RecoveryKey"})
 _WITHHELD = "withheld: needs the scope secrets"
 
+_DECODED_IN_A_THREAD = 64 << 10  # bytes of answers
+
 
 async def enqueue(request: web.Request) -> web.Response:
     """Queue a command for each target, or for none."""
@@ -52,13 +56,13 @@ async def show(request: web.Request) -> web.Response:
     seconds = query_of(request, CommandQuery).wait
     commands, uuid = services_of(request).commands, request.match_info["uuid"]
     records = await (commands.wait(uuid, seconds) if seconds else commands.get(uuid))
-    return answer(_answer_of(records, caller_of(request)))
+    return answer(await _answer_of(records, caller_of(request)))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a command that no device has received."""
     records = await services_of(request).commands.cancel(request.match_info["uuid"])
-    return answer(_answer_of(records, caller_of(request)))
+    return answer(await _answer_of(records, caller_of(request)))
 
 
 async def types(request: web.Request) -> web.Response:
@@ -66,8 +70,18 @@ async def types(request: web.Request) -> web.Response:
     return answer(Page(items=[_request_type(spec) for spec in catalogue().values()]))
 
 
-def command_answer(record: CommandRecord, caller: Caller) -> CommandAnswer:
-    """Return what the API shows of a command; secrets only to callers with that scope."""
+async def command_answers(records: Sequence[CommandRecord], caller: Caller) -> list[CommandAnswer]:
+    """Return what the API shows of commands; secrets only to callers with that scope."""
+
+    def decode() -> list[CommandAnswer]:
+        return [_command_answer(record, caller) for record in records]
+
+    if sum(len(record.answer or b"") for record in records) <= _DECODED_IN_A_THREAD:
+        return decode()
+    return await asyncio.to_thread(decode)
+
+
+def _command_answer(record: CommandRecord, caller: Caller) -> CommandAnswer:
     return CommandAnswer(
         id=record.id, target=record.target, request_type=record.request_type,
         status=record.status, queued_at=record.queued_at, pushed_at=record.pushed_at,
@@ -77,8 +91,8 @@ def command_answer(record: CommandRecord, caller: Caller) -> CommandAnswer:
     )  # fmt: skip
 
 
-def _answer_of(records: list[CommandRecord], caller: Caller) -> CommandAnswer:
-    answers = [command_answer(record, caller) for record in records]
+async def _answer_of(records: list[CommandRecord], caller: Caller) -> CommandAnswer:
+    answers = await command_answers(records, caller)
     if len(answers) == 1:
         return answers[0]
     return msgspec.structs.replace(answers[0], channels=answers)

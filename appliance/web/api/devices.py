@@ -9,7 +9,7 @@ from aiohttp import web
 
 from appliance.store.devices import Device, DeviceDetails
 from appliance.store.events import Event
-from appliance.web.api.commands import command_answer
+from appliance.web.api.commands import command_answers
 from appliance.web.api.operation import (
     Operation,
     answer,
@@ -44,10 +44,10 @@ async def show(request: web.Request) -> web.Response:
 async def history(request: web.Request) -> web.Response:
     """One page of a device's commands, newest first."""
     query = query_of(request, PageQuery)
-    records, cursor = await services_of(request).devices.history(
+    records, cursor = await services_of(request).commands.history(
         _name(request), query.cursor, query.limit
     )
-    items = [command_answer(record, caller_of(request)) for record in records]
+    items = await command_answers(records, caller_of(request))
     return answer(Page(items=items, next_cursor=cursor))
 
 

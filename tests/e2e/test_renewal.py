@@ -1,0 +1,68 @@
+"""A new identity for an enrolled device: by renewal it keeps everything, by a link nothing."""
+
+from __future__ import annotations
+
+from tests.device.device import Device
+from tests.device.server import Api
+
+
+async def _renewed(api: Api, device: Device) -> None:
+    """The device installs the profile that the server queues to renew its identity."""
+    answer = await api.post(f"/api/v1/devices/{device.id}/renew-identity")
+    assert answer.status in (200, 202), answer
+    command = (await device.idle()).command
+    assert command is not None
+    assert command.request_type == "InstallProfile"
+    await device.enroll_from_profile(command.payload["Payload"])
+    await device.acknowledge(command)
+
+
+async def test_a_renewal_keeps_queue_and_bootstrap_token(api: Api, device: Device) -> None:
+    await device.set_bootstrap_token(b"bootstrap")
+    before = device.identity
+    await _renewed(api, device)
+    assert device.identity is not before
+    waiting = await api.queue(device.id)
+    assert await device.get_bootstrap_token() == b"bootstrap"
+    command = (await device.idle()).command
+    assert command is not None
+    assert command.uuid == waiting
+
+
+async def test_the_identity_before_a_renewal_counts_no_more(api: Api, device: Device) -> None:
+    before = device.identity
+    await _renewed(api, device)
+    device.identity = before
+    assert (await device.idle()).status == 400
+    assert (await device.authenticate()).status == 400
+
+
+async def test_a_forgotten_device_returns_by_a_link_and_not_by_its_old_identity(
+    api: Api, device: Device
+) -> None:
+    assert (await api.post(f"/api/v1/devices/{device.id}/forget")).status in (200, 204)
+    assert (await device.idle()).status == 400
+    assert (await device.authenticate()).status == 400
+    await device.enroll_from_profile(await api.profile())
+    assert (await device.idle()).status == 200
+
+
+async def test_a_revoked_device_may_enroll_again_by_a_link(api: Api, device: Device) -> None:
+    answer = await api.post("/api/v1/certificate-authority/revoke", {"name": device.id})
+    assert answer.status == 200, answer
+    assert (await device.idle()).status == 400
+    await device.enroll_from_profile(await api.profile())
+    assert (await device.idle()).status == 200
+
+
+async def test_a_serial_number_that_two_devices_claim_names_neither(
+    api: Api, device: Device, other: Device
+) -> None:
+    for one in (device, other):
+        await api.queue(one.id, "DeviceInformation", parameters={"Queries": ["SerialNumber"]})
+        command = (await one.idle()).command
+        assert command is not None
+        await one.acknowledge(command, QueryResponses={"SerialNumber": "C02CLAIMED"})
+    body = {"targets": ["C02CLAIMED"], "request_type": "ProfileList"}
+    answer = await api.post("/api/v1/commands", body)
+    assert (answer.status, answer.json["code"]) == (409, "device.ambiguous")

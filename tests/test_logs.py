@@ -1,0 +1,44 @@
+"""Logging: a stranger's flood is a few lines and a count."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+from appliance import logs
+
+
+def _record(message: str, created: float, level: int = logging.WARNING) -> logging.LogRecord:
+    record = logging.LogRecord("appliance.web.devices", level, "", 0, message, (), None)
+    record.created = created
+    return record
+
+
+def test_a_repeated_warning_is_written_50_times_and_then_counted() -> None:
+    stream = io.StringIO()
+    handler = logs.LimitedHandler(stream)
+    for number in range(300):
+        handler.emit(_record("refused", 1000 + number / 100))
+    handler.emit(_record("another", 1005))
+    assert stream.getvalue().splitlines() == ["refused"] * 50 + ["another"]
+    handler.emit(_record("refused", 1011))
+    assert stream.getvalue().splitlines()[51:] == ["refused (repeated)", "refused"]
+    handler.close()
+
+
+def test_the_count_is_written_at_the_end_at_the_latest() -> None:
+    stream = io.StringIO()
+    handler = logs.LimitedHandler(stream)
+    handler.setFormatter(logs._TextFormatter())
+    for _ in range(60):
+        handler.emit(_record("refused", 1000))
+    handler.close()
+    assert stream.getvalue().splitlines()[-1].endswith("refused (repeated) count=10")
+
+
+def test_what_is_no_warning_is_never_left_out() -> None:
+    stream = io.StringIO()
+    handler = logs.LimitedHandler(stream)
+    for _ in range(200):
+        handler.emit(_record("enrolled", 1000, logging.INFO))
+    assert len(stream.getvalue().splitlines()) == 200
