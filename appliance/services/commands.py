@@ -18,6 +18,7 @@ from appliance.mdm.command import CommandResult, Status, encode_command, parse_c
 from appliance.mdm.profile import enrollment_profile_identifier
 from appliance.services.clock import now_ms
 from appliance.services.identity import check_dates
+from appliance.services.paging import entries_before
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
 from appliance.store import commands, devices, enrollments, escrow, events, pushes
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 _MOST_TARGETS = 10_000
 _LONGEST_WAIT_SECONDS = 3600
-_NEWEST = 2**62
 
 # Their parameters unlock, lock or watch a device.
 _SECRET_COMMANDS = frozenset({
@@ -185,12 +185,10 @@ class CommandService:
             NotFound: there is no such channel.
             InvalidRequest: a cursor that is not one of ours.
         """
-        if cursor is not None and not (cursor.isdecimal() and len(cursor) <= 18):
-            raise InvalidRequest("the cursor is not one of ours", pointer="/cursor")
-        before, now = _NEWEST if cursor is None else int(cursor), now_ms()
+        before, now = entries_before(cursor), now_ms()
 
         def unit(db: Connection) -> list[CommandRecord]:
-            channel = _known_id(db, name)
+            channel = devices.named(db, name)
             return commands.history(db, channel, before=before, limit=limit + 1, now=now)
 
         found = await self._database.read(unit)
@@ -313,15 +311,8 @@ def _draft(order: CommandOrder) -> _Draft:
     )  # fmt: skip
 
 
-def _known_id(db: Connection, name: str) -> str:
-    enrollment_id = devices.find_id(db, name)
-    if enrollment_id is None:
-        raise NotFound("device", name, fix="see `appliance device list`")
-    return enrollment_id
-
-
 def _target(db: Connection, name: str) -> Device:
-    device = devices.get(db, _known_id(db, name))
+    device = devices.get(db, devices.named(db, name))
     if device is None:
         raise NotFound("device", name, fix="see `appliance device list`")
     if device.state not in ("enrolled", "authenticated"):

@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 from appliance.errors import InvalidRequest, NotFound
 from appliance.services.clock import MINUTE, now_ms
+from appliance.services.paging import entries_before
 from appliance.store import commands, devices, enrollments, escrow, events, pushes
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device, DeviceDetails
 from appliance.store.events import Event
-
-_NEWEST = 2**62
 
 
 class DeviceService:
@@ -37,7 +36,7 @@ class DeviceService:
         """
 
         def unit(db: Connection) -> DeviceDetails:
-            found = devices.details(db, _find(db, name))
+            found = devices.details(db, devices.named(db, name))
             if found is None:
                 raise NotFound("device", name)
             return found
@@ -48,10 +47,10 @@ class DeviceService:
         self, name: str, cursor: str | None, limit: int
     ) -> tuple[list[Event], str | None]:
         """Return what happened to a channel, newest first, and the cursor of the next page."""
-        before = _number(cursor)
+        before = entries_before(cursor)
         found = await self._database.read(
             lambda db: events.recent(
-                db, enrollment_id=_find(db, name), before=before, limit=limit + 1
+                db, enrollment_id=devices.named(db, name), before=before, limit=limit + 1
             )
         )
         return found[:limit], str(found[limit - 1].id) if len(found) > limit else None
@@ -100,7 +99,7 @@ class DeviceService:
         now = now_ms()
 
         def unit(db: Connection) -> None:
-            enrollment_id = _find(db, name)
+            enrollment_id = devices.named(db, name)
             if enrollments.known(db, enrollment_id) is None:
                 raise InvalidRequest(
                     f"{enrollment_id} is a user channel", fix="name the device it belongs to"
@@ -109,18 +108,3 @@ class DeviceService:
             events.add(db, kind, now, enrollment_id=enrollment_id)
 
         await self._database.write(unit)
-
-
-def _find(db: Connection, name: str) -> str:
-    enrollment_id = devices.find_id(db, name)
-    if enrollment_id is None:
-        raise NotFound("device", name, fix="see `appliance device list`")
-    return enrollment_id
-
-
-def _number(cursor: str | None) -> int:
-    if cursor is None:
-        return _NEWEST
-    if not cursor.isdecimal() or len(cursor) > 18:
-        raise InvalidRequest("the cursor is not one of ours", pointer="/cursor")
-    return int(cursor)

@@ -174,8 +174,8 @@ class EnrollingService:
         """
 
         def unit(db: Connection) -> str:
-            enrollment_id = devices.find_id(db, name)
-            if enrollment_id is None or enrollments.known(db, enrollment_id) is None:
+            enrollment_id = devices.named(db, name)
+            if enrollments.known(db, enrollment_id) is None:
                 raise NotFound("device", name)
             return enrollment_id
 

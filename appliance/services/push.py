@@ -12,7 +12,7 @@ from typing import assert_never
 
 from appliance import apns, logs
 from appliance.config import PushConfig
-from appliance.errors import Conflict, NotFound
+from appliance.errors import Conflict
 from appliance.services.clock import HOUR, MINUTE, now_ms
 from appliance.services.push_certificates import PushCertificates, PushCertificateStatus
 from appliance.store import devices, pushes
@@ -110,7 +110,8 @@ class PushService:
         Raises:
             Conflict: there is no push certificate, or it is refused.
         """
-        sender, topic = await self._ready()
+        sender = await self._ready()
+        topic = await self._certificates.topic() or ""
         target = apns.PushTarget(token=bytes(32), push_magic="test", topic=topic)
         outcome = await sender.send(target, expires_in_seconds=0)
         match outcome:
@@ -133,9 +134,7 @@ class PushService:
         now = now_ms()
 
         def unit(db: Connection) -> str:
-            enrollment_id = devices.find_id(db, name)
-            if enrollment_id is None:
-                raise NotFound("device", name)
+            enrollment_id = devices.named(db, name)
             pushes.request(db, enrollment_id, now)
             return enrollment_id
 
@@ -147,7 +146,7 @@ class PushService:
                 error=f"push data missing for {enrollment_id}",
             )  # fmt: skip
         try:
-            sender, _ = await self._ready()
+            sender = await self._ready()
         except Conflict as error:
             return PushResult(enrollment_id=enrollment_id, apns_id=None, error=error.problem)
         outcome = await self._push(sender, found)
@@ -166,7 +165,7 @@ class PushService:
             wait = _IDLE_SECONDS if following is None else (following - now_ms()) / 1000
             return min(max(wait, 0.05), _IDLE_SECONDS)
         try:
-            sender, _ = await self._ready()
+            sender = await self._ready()
         except Conflict:  # no certificate yet; importing one wakes this job
             return _IDLE_SECONDS
         loop = asyncio.get_running_loop()
@@ -181,7 +180,8 @@ class PushService:
 
     async def close(self) -> None:
         """Close the connections to the push server."""
-        sender, self._sender = self._sender, None
+        async with self._sender_lock:  # one that is being made is of the certificate before
+            sender, self._sender = self._sender, None
         if sender is not None:
             await sender.close()
 
@@ -194,8 +194,10 @@ class PushService:
         self.wake()
         return await self.status()
 
-    async def _ready(self) -> tuple[apns.PushSender, str]:
+    async def _ready(self) -> apns.PushSender:
         async with self._sender_lock:
+            if self._sender is not None:
+                return self._sender
             pair = await self._certificates.pair()
             if pair is None:
                 raise Conflict(
@@ -203,21 +205,20 @@ class PushService:
                     code="push_certificate.missing",
                     fix="import one with `appliance push-cert import`",
                 )
-            if self._sender is None:
-                context = await asyncio.to_thread(
-                    apns.push_ssl_context,
-                    pair.certificate,
-                    pair.key,
-                    self._config.ca_file or None,
-                    str(self._run_directory),
-                )
-                self._sender = apns.PushSender(
-                    host=self._config.host,
-                    port=self._config.port,
-                    ssl_context=context,
-                    timeout_seconds=self._config.timeout_seconds,
-                )
-            return self._sender, pair.topic
+            context = await asyncio.to_thread(
+                apns.push_ssl_context,
+                pair.certificate,
+                pair.key,
+                self._config.ca_file or None,
+                str(self._run_directory),
+            )
+            self._sender = apns.PushSender(
+                host=self._config.host,
+                port=self._config.port,
+                ssl_context=context,
+                timeout_seconds=self._config.timeout_seconds,
+            )
+            return self._sender
 
     async def _limited(
         self, limit: asyncio.Semaphore, sender: apns.PushSender, push: DuePush

@@ -39,7 +39,7 @@ SELECT c.uuid, c.enrollment_id, c.request_type,
 """
 
 # A sealed payload has no use once its command is over, so no copy of the secret is kept.
-_OVER = "payload = iif(sealed, x'', payload)"
+_OVER = "payload = CASE sealed WHEN 1 THEN x'' ELSE payload END"
 
 # A page of history holds no more of answers than this, and at least one command.
 MOST_ANSWER_BYTES = 8 << 20

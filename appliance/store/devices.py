@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from appliance.errors import Conflict
+from appliance.errors import Conflict, NotFound
 from appliance.mdm.device import DeviceFacts
 from appliance.store.database import Connection, from_ms
 
@@ -164,6 +164,19 @@ def find_id(db: Connection, name: str) -> str | None:
     if enrolled:
         return str(enrolled[0])
     return min((str(row[0]) for row in rows), default=None)
+
+
+def named(db: Connection, name: str) -> str:
+    """Return the enrollment ID for an ID or a serial number.
+
+    Raises:
+        NotFound: nothing has that name.
+        Conflict: `device.ambiguous`; several enrolled devices have it.
+    """
+    enrollment_id = find_id(db, name)
+    if enrollment_id is None:
+        raise NotFound("device", name, fix="see `appliance device list`")
+    return enrollment_id
 
 
 def details(db: Connection, enrollment_id: str) -> DeviceDetails | None:

@@ -9,8 +9,8 @@ from functools import wraps
 from aiohttp import web
 
 from appliance import logs
-from appliance.errors import ApplianceError, Busy, TooMany
-from appliance.web.errors import DEVICE_STATUS, status_of
+from appliance.errors import ApplianceError
+from appliance.web.errors import DEVICE_STATUS, set_retry_after, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +52,7 @@ def _refusal(request: web.Request, error: ApplianceError) -> web.Response:
         },
     )
     response = web.Response(status=status)
-    if isinstance(error, TooMany):
-        response.headers["Retry-After"] = str(error.retry_after_seconds)
-    elif isinstance(error, Busy):
-        response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    set_retry_after(response, error, busy_seconds=_RETRY_SECONDS)
     if not request.content.at_eof():  # what was not read would be taken for the next request
         response.force_close()
     return response

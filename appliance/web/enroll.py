@@ -11,6 +11,7 @@ from appliance import __version__
 from appliance.config import Config
 from appliance.errors import Conflict, NotFound
 from appliance.store.links import EnrollmentLink
+from appliance.web import mdm
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.pages import (
     EnrollCodePage,
@@ -157,9 +158,6 @@ def _who(request: web.Request) -> dict[str, str]:
 
 def routes(config: Config) -> list[web.RouteDef]:
     """Return the routes of the enrollment pages and of the trust anchor."""
-    device_only = ["/mdm"]
-    if config.mdm.compat_paths:
-        device_only += ["/mdm/connect", "/mdm/checkin", "/checkin"]
     return [
         web.get("/", home),
         web.get("/enroll", enroll),
@@ -169,5 +167,5 @@ def routes(config: Config) -> list[web.RouteDef]:
         web.get("/trust.mobileconfig", trust_profile),
         web.get("/root.pem", root_certificate),
         web.get("/ca.crl", revocation_list),
-        *[web.get(path, help_page) for path in device_only],
+        *[web.get(path, help_page) for path in mdm.paths(config)],
     ]

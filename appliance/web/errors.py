@@ -131,13 +131,20 @@ def problem(error: ApplianceError, request: web.Request) -> web.Response:
         request, status, error.code, error.problem,
         why=error.why, hint=error.fix, errors=_field_errors(error),
     )  # fmt: skip
-    if isinstance(error, TooMany):
-        response.headers["Retry-After"] = str(error.retry_after_seconds)
-    elif status == 503:
-        response.headers["Retry-After"] = str(_RETRY_SECONDS)
-    elif status == 401:
+    set_retry_after(response, error)
+    if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="appliance"'
     return response
+
+
+def set_retry_after(
+    response: web.Response, error: ApplianceError, *, busy_seconds: int = _RETRY_SECONDS
+) -> None:
+    """Say when to come back, where coming back helps: over a limit, or a busy store."""
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    elif isinstance(error, Busy):
+        response.headers["Retry-After"] = str(busy_seconds)
 
 
 @web.middleware
@@ -193,15 +200,12 @@ def _plain(request: web.Request, error: ApplianceError) -> web.Response:
     # The reason of a failure of ours is for the log; a device or a stranger gets the status.
     text = HTTPStatus(status).phrase if status >= 500 else error.problem
     response = web.Response(status=status, text=f"{text}\n")
-    if isinstance(error, TooMany):
-        response.headers["Retry-After"] = str(error.retry_after_seconds)
-    elif status == 503:
-        response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    set_retry_after(response, error)
     return response
 
 
 def _log(request: web.Request) -> None:
-    fields = {logs.PATH: request.path, "request_id": request[REQUEST_ID]}
+    fields = {logs.PATH: request.path, logs.REQUEST_ID: request[REQUEST_ID]}
     logger.exception("request failed", extra=fields)
 
 

@@ -60,8 +60,11 @@ async def _parse(body: bytes) -> Plist:
 
 
 def routes(config: Config) -> list[web.RouteDef]:
-    """Return the routes, with those of other servers where they are wanted."""
-    paths = ["/mdm"]
-    if config.mdm.compat_paths:
-        paths += ["/mdm/connect", "/mdm/checkin", "/checkin"]
-    return [web.put(path, mdm) for path in paths]
+    """Return the routes."""
+    return [web.put(path, mdm) for path in paths(config)]
+
+
+def paths(config: Config) -> list[str]:
+    """Return the addresses of the endpoint, with those of other servers where they are wanted."""
+    others = ["/mdm/connect", "/mdm/checkin", "/checkin"] if config.mdm.compat_paths else []
+    return ["/mdm", *others]
