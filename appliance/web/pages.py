@@ -186,7 +186,10 @@ def environment(language: Language) -> Environment:
     )
     environment.policies["ext.i18n.trimmed"] = True
     environment.globals.update(
-        asset_url=asset_url, language=language, languages=NAMES, now=partial(datetime.now, UTC),
+        asset_url=asset_url,
+        language=language,
+        languages=NAMES,
+        now=partial(datetime.now, UTC),
         platforms=list(Platform),
     )
     # Added by the i18n extension at run time, so no type checker knows it.
