@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 def frozen() -> bool:
@@ -18,6 +23,28 @@ def own_command() -> list[str]:
     its parent does.
     """
     return [sys.executable] if frozen() else [sys.executable, "-m", "appliance"]
+
+
+@contextmanager
+def outside_environment() -> Iterator[None]:
+    """For the time of a `with`, let what is started find its own libraries instead of ours.
+
+    The frozen executable finds its libraries by LD_LIBRARY_PATH, which a browser or systemctl
+    must not inherit; its own children need it.
+    """
+    ours = os.environ.get(_LIBRARY_PATH)
+    if ours is None or not frozen():
+        yield
+        return
+    theirs = os.environ.get(f"{_LIBRARY_PATH}_ORIG")
+    try:
+        if theirs is None:
+            del os.environ[_LIBRARY_PATH]
+        else:
+            os.environ[_LIBRARY_PATH] = theirs
+        yield
+    finally:
+        os.environ[_LIBRARY_PATH] = ours
 
 
 def package_dir() -> Path:
