@@ -22,7 +22,8 @@ from appliance.mdm.profile import (
 from appliance.services.ca import challenge_sha256
 from appliance.services.clock import DAY, MINUTE, now_ms
 from appliance.services.codes import new_code, normalise
-from appliance.services.commands import CommandOrder, CommandService, Queued
+from appliance.services.command_orders import CommandOrder, Queued
+from appliance.services.commands import CommandService
 from appliance.services.data_directory import Keys
 from appliance.services.push_certificates import PushCertificates
 from appliance.store import devices, enrollments, events, links

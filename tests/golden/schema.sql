@@ -68,7 +68,7 @@ CREATE TABLE commands (
     connected_at   INTEGER,                      -- the device first received it
     finished_at    INTEGER,
     expires_at     INTEGER,
-    error_chain    TEXT,                         -- JSON
+    error_chain    TEXT, not_before INTEGER,                         -- JSON
     UNIQUE (uuid, enrollment_id),
     CHECK ((finished_at IS NULL) = (status IN ('queued', 'sent', 'not_now')))
 ) STRICT;

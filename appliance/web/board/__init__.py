@@ -1,0 +1,1 @@
+"""The board: the page of an administrator, one module a section."""
