@@ -1,8 +1,9 @@
-"""What the one-file executable needs: its unpacked files stay while it runs, and go afterwards.
+"""What the frozen executable needs of its surroundings, before anything else runs.
 
-PyInstaller's loader unpacks into `$TMPDIR/_MEI<its pid in hexadecimal><random>`, starts the program
-from there as its child, and removes the folder when the child has ended. Nobody does so after a
-`kill -9` of the loader, and cleaners of /tmp take what is days old from under a running server.
+PyInstaller's loader unpacks the one file into `$TMPDIR/_MEI<its pid in hexadecimal><random>`; the
+program runs from there as the loader's child, and the loader removes the folder when the child has
+ended. Nobody does so after a `kill -9` of the loader, and cleaners of /tmp take what is days old
+from under a running server.
 """
 
 from __future__ import annotations
@@ -12,18 +13,30 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import sys
 from pathlib import Path
 
+from appliance import resources
+
 _FOLDER = re.compile(r"_MEI([0-9a-f]{8}).{6}")
 _SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
+_TRUST_ANCHORS = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # macOS
+)
 
 
 def settle() -> None:
-    """Hold the unpacked files of this process, and remove those of dead ones.
+    """Find the machine's trust anchors, hold the unpacked files, remove those of dead processes.
 
-    Does nothing unless this is the one-file executable.
+    Does nothing when run from source.
     """
+    if not resources.frozen():
+        return
+    _find_trust_anchors()
     folder = Path(getattr(sys, "_MEIPASS", ""))
     if _FOLDER.fullmatch(folder.name):
         hold(folder)
@@ -47,6 +60,16 @@ def remove_leftovers(place: Path) -> None:
         match = _FOLDER.fullmatch(folder.name)
         if match and not _is_alive(int(match[1], 16)) and _is_ours(folder) and _is_free(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _find_trust_anchors() -> None:
+    """Lead OpenSSL to the machine's trust anchors; it looks where the building machine has its."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is None and not (paths.capath and any(Path(paths.capath).iterdir())):
+        for bundle in _TRUST_ANCHORS:
+            if Path(bundle).is_file():
+                os.environ.setdefault("SSL_CERT_FILE", bundle)
+                return
 
 
 def _is_alive(pid: int) -> bool:
