@@ -25,6 +25,24 @@ _PLATFORM = """CASE WHEN d.model LIKE 'iPad%' THEN 'ipad'
                                WHEN 'visionOS' THEN 'vision' END
                 END"""
 
+_NAMES = """SELECT e.id,
+                   substr(coalesce(nullif(d.name, ''), d.serial_number, e.id), 1, 120) AS sort_name
+              FROM enrollments AS e
+              LEFT JOIN devices AS d ON d.enrollment_id = e.id"""
+
+# Of the page alone: to count every queue would read the whole backlog.
+_LISTED = f"""
+SELECT e.id, substr(d.name, 1, 120), substr(d.serial_number, 1, 60), substr(d.model, 1, 60),
+       substr(d.os_version, 1, 30), {_PLATFORM}, {_SHOWN}, e.last_seen_at,
+       (SELECT count(*) FROM commands AS c
+         WHERE c.enrollment_id = e.id AND c.finished_at IS NULL),
+       (SELECT count(*) FROM found)
+  FROM page
+  JOIN enrollments AS e ON e.id = page.id
+  LEFT JOIN devices AS d ON d.enrollment_id = e.id
+ ORDER BY page.sort_name COLLATE NOCASE, e.id
+"""
+
 _STATE_FILTERS = {
     "unreachable": """EXISTS (SELECT 1 FROM pushes AS p
                                WHERE p.enrollment_id = e.id AND p.refused_at IS NOT NULL)""",
@@ -72,32 +90,17 @@ def find(db: Connection, search: Search, *, after: str | None, limit: int) -> Fo
     rows = db.execute(
         f"""
         WITH found AS MATERIALIZED (
-            SELECT e.id, {_sort_name("d", "e")} AS sort_name
-              FROM enrollments AS e
-              LEFT JOIN devices AS d ON d.enrollment_id = e.id
-             WHERE {" AND ".join(_conditions(search))}
+            {_NAMES} WHERE {" AND ".join(_conditions(search))}
         ), page AS (
             SELECT id, sort_name
               FROM found
              WHERE :after IS NULL
                 OR (sort_name COLLATE NOCASE, id) >
-                   (SELECT {_sort_name("d", "e")}, e.id
-                      FROM enrollments AS e
-                      LEFT JOIN devices AS d ON d.enrollment_id = e.id
-                     WHERE e.id = :after)
+                   (SELECT sort_name, id FROM ({_NAMES} WHERE e.id = :after))
              ORDER BY sort_name COLLATE NOCASE, id
              LIMIT :limit
         )
-        SELECT e.id, substr(d.name, 1, 120), substr(d.serial_number, 1, 60),
-               substr(d.model, 1, 60), substr(d.os_version, 1, 30), {_PLATFORM}, {_SHOWN},
-               e.last_seen_at,
-               (SELECT count(*) FROM commands AS c
-                 WHERE c.enrollment_id = e.id AND c.finished_at IS NULL),
-               (SELECT count(*) FROM found)
-          FROM page
-          JOIN enrollments AS e ON e.id = page.id
-          LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         ORDER BY page.sort_name COLLATE NOCASE, e.id
+        {_LISTED}
         """,
         {
             "silent_before": search.silent_before,
@@ -127,13 +130,6 @@ def _conditions(search: Search) -> list[str]:
     if search.platform:
         conditions.append(f"{_PLATFORM} = :platform")
     return conditions
-
-
-def _sort_name(device: str, enrollment: str) -> str:
-    return (
-        f"substr(coalesce(nullif({device}.name, ''), {device}.serial_number, {enrollment}.id), "
-        "1, 120)"
-    )
 
 
 def _escape(text: str) -> str:

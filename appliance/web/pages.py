@@ -158,7 +158,8 @@ def security_headers(page: Page) -> dict[str, str]:
         ),
         "Cache-Control": "no-store",
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Referrer-Policy": "no-referrer",  # the address of an enrollment link is its secret
+        # Under "no-referrer" our own forms would come with `Origin: null`.
+        "Referrer-Policy": "same-origin",
         "Vary": "Accept-Language, Cookie, User-Agent",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",

@@ -49,6 +49,11 @@ SENTENCES: Mapping[str, Sentence] = {
     "link.revoked": _entry(text("An enrollment link was withdrawn"), "link"),
     "token.created": _entry(text("The API token “%(name)s” was made"), "key"),
     "token.revoked": _entry(text("The API token “%(name)s” was revoked"), "key"),
+    "user.created": _entry(text("The user “%(name)s” was added"), "user"),
+    "user.removed": _entry(text("The user “%(name)s” was removed"), "user"),
+    "user.password_changed": _entry(text("The password of “%(name)s” was changed"), "user"),
+    "user.signed_in": _entry(text("“%(name)s” signed in"), "user"),
+    "user.sign_in_failed": _entry(text("Signing in from %(address)s failed"), "lock", "warn"),
 }  # fmt: skip
 
 _UNKNOWN = Sentence(text=text("Something happened: %(kind)s"), icon="activity")

@@ -46,7 +46,7 @@ def application(
         app.add_routes(scep.routes())
         app.add_routes(enroll.routes(config))
     if admin:
-        app.add_routes(board.routes())
+        app.add_routes(board.routes(config))
         app.add_routes(api.routes(config))
         app.add_routes(openapi.routes(config))
         if config.api.compat_nanomdm:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from appliance.web.board import home
+from appliance.config import Config
+from appliance.web.board import home, login
 
 
-def routes() -> list[web.RouteDef]:
-    """Return the routes of every page for people who have signed in."""
-    return [*home.routes()]
+def routes(config: Config) -> list[web.RouteDef]:
+    """Return the routes of all sections."""
+    return [
+        *login.routes(config),
+        *home.routes(),
+    ]
