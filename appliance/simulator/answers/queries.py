@@ -41,6 +41,11 @@ def stable(state: DeviceState, purpose: str, length: int = 8) -> str:
     return digest[:length].upper()
 
 
+def has_lights_out(state: DeviceState) -> bool:
+    """Whether a Mac can be switched on from afar; among desktop Macs the minis can."""
+    return state.model_name == "Mac mini"
+
+
 def setting(state: DeviceState, item: str, default: Any) -> Any:
     """Return what the Settings command last set, else `default`."""
     return (state.settings or {}).get(item, default)
@@ -185,7 +190,7 @@ _MACS: Final[dict[str, Query]] = {
     "IsAppleSilicon": Query(MAC, _INFORMATION, _mac(lambda mac: mac.apple_silicon)),
     "HasBattery": Query(MAC, _INFORMATION, lambda s, n: s.battery is not None),
     "IsActivationLockSupported": Query(MAC, _INFORMATION, _always(True)),
-    "SupportsLOMDevice": Query(MAC, _INFORMATION, _always(False)),
+    "SupportsLOMDevice": Query(MAC, _INFORMATION, lambda s, n: has_lights_out(s)),
     "ActiveManagedUsers": Query(MAC, _INFORMATION, _managed_users),
     "OSUpdateSettings": Query(MAC, _INFORMATION, _software_updates),
     "LocalHostName": Query(MAC, _INFORMATION, lambda s, n: _local_host_name(s)),
@@ -222,6 +227,11 @@ _MOBILE: Final[dict[str, Query]] = {
     "CarrierSettingsVersion": Query(IOS, _NETWORK, _sim(lambda sim: "64.0")),
     "PhoneNumber": Query(IOS, _NETWORK, _sim(lambda sim: sim.phone_number)),
     "DataRoamingEnabled": Query(IOS, _NETWORK, _sim(lambda sim: sim.data_roaming)),
+    "VoiceRoamingEnabled": Query(IOS, _NETWORK, _sim(lambda sim: sim.voice_roaming)),
+    "IsRoaming": Query(IOS, _NETWORK, _sim(lambda sim: False)),
+    "SubscriberCarrierNetwork": Query(IOS, _NETWORK, _sim(lambda sim: sim.carrier)),
+    "SubscriberMCC": Query(IOS, _NETWORK, _sim(lambda sim: sim.mcc)),
+    "SubscriberMNC": Query(IOS, _NETWORK, _sim(lambda sim: sim.mnc)),
     "PersonalHotspotEnabled": Query(IOS, _NETWORK, _sim(lambda sim: sim.personal_hotspot)),
     "IsNetworkTethered": Query(IOS, _NETWORK, _always(False)),
     "SIMMCC": Query(IOS, _NETWORK, _sim(lambda sim: sim.mcc)),
