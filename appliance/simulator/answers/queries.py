@@ -129,6 +129,13 @@ def _shared_configuration(key: str, default: Any) -> Value:
     return lambda state, now: setting(state, "SharedDeviceConfiguration", {}).get(key, default)
 
 
+def _organization(state: DeviceState, now: datetime) -> dict[str, str] | None:
+    if state.organization is None:
+        return None
+    # The short name can be set, but is never told.
+    return {key: value for key, value in state.organization.items() if "Short" not in key}
+
+
 def _last_backup(state: DeviceState, now: datetime) -> datetime:
     return utc(now).replace(hour=3, minute=14, second=0) - timedelta(days=1)
 
@@ -147,7 +154,7 @@ _INFORMATION, _NETWORK, _APPS = 16, 32, 4096
 
 _GENERAL: Final[dict[str, Query]] = {
     "UDID": Query(ALL, 0, lambda s, n: s.udid),
-    "OrganizationInfo": Query(ALL, 0, lambda s, n: s.organization),
+    "OrganizationInfo": Query(ALL, 0, _organization),
     "MDMOptions": Query(ALL, 0, lambda s, n: _OPTIONS | (s.options or {})),
     "LastCloudBackupDate": Query(IOS, 0, _last_backup),
     "AwaitingConfiguration": Query(ALL, 0, lambda s, n: s.awaiting_configuration),
