@@ -18,6 +18,7 @@ from appliance import logs
 from appliance.config import Config, split_address
 from appliance.errors import ConfigError, DataDirectoryUnusable
 from appliance.services import Services
+from appliance.services.accounts import AccountService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
@@ -126,6 +127,7 @@ async def _close(services: Services) -> None:
     except TimeoutError:
         logger.warning("the push connection did not close in time")
     services.ca.close()
+    services.accounts.close()
 
 
 @asynccontextmanager
@@ -143,42 +145,65 @@ async def local_api(config: Config) -> AsyncIterator[Parts]:
 
 async def serve(config: Config) -> None:
     """Run the server until SIGTERM or SIGINT, then finish within 5 seconds."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal(signal.SIGTERM, signal.SIGINT)
+    async with running(config) as parts:
+        logger.info("ready", extra={logs.URL: config.server.base_url})
+        await run_until(stop, parts)
+        logger.info("stopping")
+    logger.info("stopped")
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Parts]:
+    """Listen and do the background jobs for as long as the caller's block takes.
+
+    Raises:
+        NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
+    """
     async with open_appliance(config) as parts:
         runners = await _start_listening(parts)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
         gc.freeze()
-        logger.info("ready", extra={logs.URL: config.server.base_url})
+        work = jobs(parts.services, parts.tls)
         try:
-            await _run_until(stop, parts)
+            async with asyncio.TaskGroup() as group:
+                background = group.create_task(run_jobs(work, parts.services.status.job_errors))
+                yield parts
+                background.cancel()
         finally:
             parts.directory.socket.unlink(missing_ok=True)
             async with asyncio.TaskGroup() as group:
                 for runner in runners:
                     group.create_task(runner.cleanup())
-        if parts.store_failure.is_set():
-            raise DataDirectoryUnusable(
-                f"{parts.directory.database} cannot be written",
-                why="the disk or the file failed; the log says how",
-                fix="check the disk, then start again",
-            )
-    logger.info("stopped")
 
 
-async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
-    async with asyncio.TaskGroup() as group:
-        work = jobs(parts.services, parts.tls)
-        running = group.create_task(run_jobs(work, parts.services.status.job_errors))
-        ends = [asyncio.create_task(end.wait()) for end in (stop, parts.store_failure)]
+def stop_signal(*numbers: signal.Signals) -> asyncio.Event:
+    """Return an event that is set when the process gets one of these signals."""
+    stop = asyncio.Event()
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def run_until(stop: asyncio.Event, parts: Parts) -> None:
+    """Wait for `stop`.
+
+    Raises:
+        DataDirectoryUnusable: the store failed before; nothing that was answered is lost.
+    """
+    ends = [asyncio.create_task(end.wait()) for end in (stop, parts.store_failure)]
+    try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
         for end in ends:
             end.cancel()
-        logger.info("stopping")
-        running.cancel()
+    if parts.store_failure.is_set():
+        raise DataDirectoryUnusable(
+            f"{parts.directory.database} cannot be written",
+            why="the disk or the file failed; the log says how",
+            fix="check the disk, then start again",
+        )
 
 
 async def _start_listening(parts: Parts) -> list[web.AppRunner]:
@@ -263,7 +288,9 @@ def _build(
     push = PushService(database, push_certificates, config.push, directory.run)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     commands = CommandService(database, vault, push.wake, config.server.base_url)
+    accounts = AccountService(database, config.auth)
     return Services(
+        accounts=accounts,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
@@ -271,7 +298,7 @@ def _build(
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
-        housekeeping=Housekeeping(database),
+        housekeeping=Housekeeping(database, accounts),
         push=push,
         status=StatusService(database, config.server, push, ca, lambda: tls.not_after),
         tokens=TokenService(database),

@@ -1,9 +1,23 @@
-"""Bundled files, found from source and from the frozen executable alike."""
+"""Bundled files and the program itself, found from source and from the frozen executable alike."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+
+
+def frozen() -> bool:
+    """Tell whether this is the frozen executable."""
+    return hasattr(sys, "_MEIPASS")
+
+
+def own_command() -> list[str]:
+    """Return how to start this program as a child process; its arguments go behind.
+
+    A child of the one-file executable uses what its parent has unpacked, so it must end before
+    its parent does.
+    """
+    return [sys.executable] if frozen() else [sys.executable, "-m", "appliance"]
 
 
 def package_dir() -> Path:
@@ -12,10 +26,13 @@ def package_dir() -> Path:
 
 
 def static_dir() -> Path:
-    """Return the folder of css, js and icons."""
-    frozen = getattr(sys, "_MEIPASS", None)
-    root = Path(frozen) if frozen else package_dir().parent
-    return root / "static"
+    """Return the folder of css, js and icons; it stands beside the package."""
+    return package_dir().parent / "static"
+
+
+def config_dir() -> Path:
+    """Return the folder of the sample configuration and the service's files."""
+    return package_dir().parent / "config"
 
 
 def text(path: str) -> str:
