@@ -25,6 +25,7 @@ from appliance.services.data_directory import DataDirectory, Keys
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.live import LiveEvents
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.status import StatusService
@@ -283,9 +284,10 @@ def _build(
 ) -> Services:
     vault = Vault(keys.vault_key)
     push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
-    push = PushService(database, push_certificates, config.push, directory.run)
+    live = LiveEvents(database, most_streams=config.limits.event_streams)
+    push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
-    commands = CommandService(database, vault, push.wake, config.server.base_url)
+    commands = CommandService(database, vault, push.wake, config.server.base_url, live)
     return Services(
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
@@ -295,6 +297,7 @@ def _build(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
         housekeeping=Housekeeping(database),
+        live=live,
         push=push,
         status=StatusService(database, config.server, push, ca, lambda: tls.not_after),
         tokens=TokenService(database),

@@ -10,6 +10,7 @@ from appliance.services.commands import CommandService
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.live import LiveEvents
 from appliance.services.push import PushService
 from appliance.services.status import StatusService
 from appliance.services.tokens import TokenService
@@ -25,6 +26,7 @@ class Services:
     devices: DeviceService
     enrolling: EnrollingService
     housekeeping: Housekeeping
+    live: LiveEvents
     push: PushService
     status: StatusService
     tokens: TokenService

@@ -102,21 +102,23 @@ def next_due(db: Connection) -> int | None:
 
 def accepted(
     db: Connection, push: DuePush, *, apns_id: str, now: int, remind_at: int | None
-) -> None:
+) -> list[tuple[str, str]]:
     """Apple took it; ask again at `remind_at` if the device has not answered by then.
 
     A command that was queued while the push was on its way is announced by the next one, now.
+    Returns UUID and request type of the commands that are announced for the first time.
     """
     values = {"id": push.enrollment_id, "newest": push.newest_command or 0, "now": now}
-    db.execute(
+    announced = db.execute(
         """
         UPDATE commands
            SET pushed_at = :now
          WHERE enrollment_id = :id AND finished_at IS NULL AND pushed_at IS NULL
            AND id <= :newest
+        RETURNING uuid, request_type
         """,
         values,
-    )
+    ).fetchall()
     later = db.execute(
         """
         SELECT 1
@@ -136,6 +138,7 @@ def accepted(
         """,
         (remind_at if later is None else now, now, apns_id, push.enrollment_id),
     )
+    return announced
 
 
 def failed(db: Connection, enrollment_id: str, *, outcome: str, due_at: int) -> None:

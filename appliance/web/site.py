@@ -30,6 +30,7 @@ def application(
     app[SERVICES] = services
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
+    app.on_shutdown.append(_end_streams)
     app.add_routes(health.routes(config))
     if devices:
         app.add_routes(mdm.routes(config))
@@ -42,3 +43,7 @@ def application(
         if config.api.compat_nanomdm:
             app.add_routes(nanomdm.routes(config))
     return app
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[SERVICES].live.close()
