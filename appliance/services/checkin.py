@@ -152,8 +152,7 @@ class CheckinService:
             if tally == 1:
                 link = _link_reference(db, signer)
                 events.add(db, "device.enrolled", now, enrollment_id=enrollment.id, link=link)
-            if commands.backlog(db, enrollment.id, now):
-                pushes.request(db, enrollment.id, now)
+            pushes.request_for_backlog(db, enrollment.id, now)
 
         await self._database.write(unit)
         self._wake()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from appliance import logs
+from appliance.services.accounts import AccountService
 from appliance.services.clock import DAY, now_ms
 from appliance.store import commands, events, links
 from appliance.store.database import Connection, Database
@@ -17,10 +18,11 @@ _EVENTS_AT_ONCE = 20_000  # a minute: the writer is not held up, and 150 command
 
 
 class Housekeeping:
-    """Closes expired commands, forgets expired challenges and old events."""
+    """Closes expired commands, forgets expired challenges, sessions and codes, and old events."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, accounts: AccountService) -> None:
         self._database = database
+        self._accounts = accounts
         self._pruned_until = 0  # the id; a start looks through all that is left once more
 
     async def close_expired(self) -> None:
@@ -28,6 +30,7 @@ class Housekeeping:
         now = now_ms()
 
         def unit(db: Connection) -> tuple[int, int]:
+            self._accounts.forget_expired(db, now)
             links.void_expired(db, now)
             pruned_until = events.prune(
                 db,

@@ -28,7 +28,8 @@ _LONGEST_QUEUE = 1_000  # messages for one client; about 200 KB
 _GATHER_SECONDS = 0.02  # what is committed meanwhile is read at once
 _RETRY_SECONDS = 1.0
 _COMMAND_STAGES = {"command.queued": "queued", "command.finished": "finished"}
-_GROUPS = {"link": "enrollment", "push_certificate": "push"}
+# A `command` event is a stage of a command; what an administrator did with one is for the record.
+_GROUPS = {"command": "audit", "link": "enrollment", "push_certificate": "push"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class Message:
     """One event for a client; `data` is JSON, and `id` is None for what is not stored."""
 
     id: int | None
-    group: str  # command, device, enrollment, certificate, push, …
+    group: str  # command, device, enrollment, certificate, push, audit, …
     device: str | None
     at: datetime
     data: bytes
@@ -242,6 +243,7 @@ def _merged(stored: list[Message], unstored: list[Message]) -> list[Message]:
 def _message(event: Event) -> Message:
     stage = _COMMAND_STAGES.get(event.kind)
     prefix = event.kind.partition(".")[0]
+    group = _GROUPS.get(prefix, prefix) if stage is None else "command"
     data, device = event.data, event.enrollment_id
     if stage is not None and device is not None:
         text = _command_data(
@@ -250,7 +252,7 @@ def _message(event: Event) -> Message:
     else:
         text = msgspec.json.encode({"kind": event.kind, "device": device, "at": event.at, **data})
     return Message(
-        id=event.id, group=_GROUPS.get(prefix, prefix), device=device, at=event.at, data=text,
+        id=event.id, group=group, device=device, at=event.at, data=text,
         is_end=stage == "finished",
     )  # fmt: skip
 
