@@ -161,7 +161,7 @@ def _guarded(gate: Gate, handler: Handler) -> Handler:
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         try:
-            request[CALLER] = await gate.require(request, "write")
+            request[CALLER] = await gate.require(request, "write", sessions=False)
             return await handler(request)
         except ApplianceError as error:
             status = 401 if isinstance(error, NotAuthenticated) else status_of(error, API_STATUS)

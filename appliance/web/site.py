@@ -9,6 +9,7 @@ from appliance.config import Config
 from appliance.services import Services
 from appliance.web import api, enroll, health, mdm, nanomdm, openapi, scep
 from appliance.web.assets import static_routes
+from appliance.web.authentication import GATE, Gate
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
 
@@ -28,6 +29,7 @@ def application(
     )
     app[CONFIG] = config
     app[SERVICES] = services
+    app[GATE] = Gate(config)
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
     app.add_routes(health.routes(config))

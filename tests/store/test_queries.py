@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from appliance.store import certificates, commands, enrollments, links, pushes, tokens
+from appliance.store import (
+    certificates,
+    commands,
+    enrollments,
+    links,
+    one_time_codes,
+    pushes,
+    sessions,
+    tokens,
+    users,
+)
 from appliance.store.database import Connection, Database
 
 _SCAN = re.compile(r"\bSCAN\b")
@@ -49,6 +59,9 @@ _HOT = {
     "push dropped": lambda db: pushes.drop(db, "A", 1),
     "due pushes": lambda db: pushes.due(db, 1, limit=10),
     "token": lambda db: tokens.find(db, "T"),
+    "session": lambda db: sessions.find(db, b"1", created_after=0, seen_after=0),
+    "user": lambda db: users.find(db, "aki"),
+    "sign-in code": lambda db: one_time_codes.take(db, b"1", 1),
     "expired challenges": lambda db: links.void_expired(db, 1),
 }
 
