@@ -27,6 +27,7 @@ from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.status import StatusService
@@ -288,6 +289,7 @@ def _build(
     push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
     push = PushService(database, push_certificates, config.push, directory.run)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
+    status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url)
     accounts = AccountService(database, config.auth)
     return Services(
@@ -301,7 +303,10 @@ def _build(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
         housekeeping=Housekeeping(database, accounts),
+        overview=OverviewService(
+            database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
+        ),
         push=push,
-        status=StatusService(database, config.server, push, ca, lambda: tls.not_after),
+        status=status,
         tokens=TokenService(database),
     )

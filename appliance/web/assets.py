@@ -19,6 +19,7 @@ _CONTENT_TYPES: Mapping[str, str] = {
     "enroll.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "icons.svg": "image/svg+xml",
+    "sign_in.js": "text/javascript",
 }
 
 

@@ -31,13 +31,13 @@ def clear_session(response: web.StreamResponse) -> None:
 def is_same_origin(request: web.Request) -> bool:
     """Tell whether the browser says that one of our own pages made the request.
 
-    A page cannot set either field (Fetch, "forbidden request-header"); one without both comes
-    from no browser that is still maintained.
+    A page cannot set either field (Fetch, "forbidden request-header"). A form or a change without
+    both comes from no browser, so nobody else's page can be behind it.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    return request.headers.get("Origin") == f"https://{request.host}"
+    return request.headers.get("Origin") in (None, f"https://{request.host}")
 
 
 def is_foreign(request: web.Request) -> bool:
