@@ -12,7 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from appliance.errors import NotFound
-from appliance.mdm.catalogue import device_information_queries, lacking
+from appliance.mdm.catalogue import catalogue, check_support, device_information_queries, lacking
 from appliance.mdm.device import DeviceFacts
 from appliance.services.command_orders import CommandOrder
 from appliance.services.device_page import DeviceOverview
@@ -74,6 +74,7 @@ class DevicePage(BoardPage):
     network: list[Fact]
     battery: float | None
     history: list[CommandRow]
+    dangers: list[str]  # what it can do that cannot be taken back
     ping: str  # what became of a push that was asked for just now: accepted, failed
 
     @property
@@ -109,6 +110,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         network=network_facts(information),
         battery=battery_of(information),
         history=_rows(overview, now),
+        dangers=_dangers(overview.facts),
         ping=request.query.get("ping", ""),
     )
     return board_page(request, page)
@@ -155,6 +157,15 @@ def fitting_queries(facts: DeviceFacts) -> list[str]:
         name
         for name, query in device_information_queries().items()
         if name not in _NOT_ASKED and not lacking(query, facts)
+    ]
+
+
+def _dangers(facts: DeviceFacts) -> list[str]:
+    specs = catalogue().values()
+    return [
+        spec.request_type
+        for spec in specs
+        if spec.dangerous and not check_support(spec, facts).refusals
     ]
 
 

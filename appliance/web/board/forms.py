@@ -206,7 +206,7 @@ def _field(
         pointer=pointer, key=name, kind=kind, required=key.required,
         default=_shown(key.default), value=filled.one(pointer) if has_text else "",
         options=_options(kind, key, filled.all(pointer), device), fields=fields,
-        lacking="; ".join(lacking(key, device)),
+        lacking=_why(key, device),
         variants=tuple(key.element.variants) if kind is Kind.ITEMS and key.element else (),
     )  # fmt: skip
 
@@ -241,7 +241,7 @@ def _options(
             values = [_shown(value) for value in key.allowed]
         case Kind.CHECKS if key.element is not None and key.element.variants:
             return tuple(
-                Option(value=name, chosen=name in chosen, lacking="; ".join(lacking(spec, device)))
+                Option(value=name, chosen=name in chosen, lacking=_why(spec, device))
                 for name, spec in key.element.variants.items()
             )
         case Kind.CHECKS if key.element is not None:
@@ -326,6 +326,10 @@ def _json(text: str, pointer: str) -> Any:
             code="command.parameter_json",
             pointer=f"/parameters{pointer}",
         ) from error
+
+
+def _why(key: KeySpec, device: DeviceFacts) -> str:
+    return next(iter(lacking(key, device)), "")
 
 
 def _shown(value: object) -> str:

@@ -93,6 +93,20 @@ class FormPage(BoardPage):
     activation_lock: bool | None = None
     undo_seconds: int = UNDO_SECONDS
 
+    @property
+    def main_fields(self) -> list[Field]:
+        """What is filled in now and then."""
+        return [field for field in self.fields if not _is_rare(field)]
+
+    @property
+    def more_fields(self) -> list[Field]:
+        """What every command may carry, and what this device leaves out."""
+        return [field for field in self.fields if _is_rare(field)]
+
+
+def _is_rare(field: Field) -> bool:
+    return not field.required and (field.key in COMMON_KEYS or bool(field.lacking))
+
 
 @signed_in
 async def choose(request: web.Request) -> web.StreamResponse:
@@ -100,11 +114,14 @@ async def choose(request: web.Request) -> web.StreamResponse:
     device, facts = await request.app[SERVICES].device_pages.target(request.match_info["id"])
     search = request.query.get("q", "").strip()[:100]
     groups = {
-        title: [
-            _choice(catalogue()[name], words, device, facts)
-            for name, words in group.items()
-            if search.lower() in name.lower()
-        ]
+        title: sorted(
+            (
+                _choice(catalogue()[name], words, device, facts)
+                for name, words in group.items()
+                if search.lower() in name.lower()
+            ),
+            key=lambda choice: bool(choice.refusal),
+        )
         for title, group in GROUPS.items()
     }
     page = ChoicePage(
@@ -151,7 +168,7 @@ def _choice(spec: CommandSpec, words: str, device: Device, facts: DeviceFacts) -
     support = check_support(spec, facts, user_channel=device.channel == "user")
     return Choice(
         request_type=spec.request_type, words=words, is_dangerous=spec.dangerous,
-        refusal=next(iter(support.refusals), ""),
+        refusal=next(iter(support.refusals), "").removeprefix(f"{spec.request_type} "),
     )  # fmt: skip
 
 
