@@ -39,6 +39,7 @@ from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
 from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
+from appliance.web.express import express
 
 logger = logging.getLogger(__name__)
 
@@ -241,6 +242,9 @@ async def _start(parts: Parts, *, admin: bool, devices: bool = True) -> web.AppR
         auto_decompress=False,
     )
     await runner.setup()
+    if devices and runner.server is not None:
+        server = runner.server
+        server.request_handler = express(parts.config, parts.services, server.request_handler)
     return runner
 
 
