@@ -34,9 +34,7 @@ class HtmlForm(HTMLParser):
 
     def values(self) -> dict[str, list[str]]:
         """Return what would be sent, without a button."""
-        return {
-            name: control.values for name, control in self.controls.items() if control.values
-        }
+        return {name: control.values for name, control in self.controls.items() if control.values}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Take one control."""
@@ -62,6 +60,8 @@ class HtmlForm(HTMLParser):
                     self._option = None
             case "button":
                 self.buttons.append((given.get("name") or "", given.get("value") or ""))
+            case _:
+                pass
 
     def handle_endtag(self, tag: str) -> None:
         """Leave a control or the form."""
@@ -72,6 +72,8 @@ class HtmlForm(HTMLParser):
                 self._textarea = None
             case "select":
                 self._select = None
+            case _:
+                pass
 
     def handle_data(self, data: str) -> None:
         """Take the text of a textarea; a browser drops its first line break."""
