@@ -23,10 +23,12 @@ from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
 from appliance.services.data_directory import DataDirectory, Keys
+from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
+from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.status import StatusService
@@ -38,6 +40,7 @@ from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
 from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
+from appliance.web.express import express
 
 logger = logging.getLogger(__name__)
 
@@ -240,6 +243,9 @@ async def _start(parts: Parts, *, admin: bool, devices: bool = True) -> web.AppR
         auto_decompress=False,
     )
     await runner.setup()
+    if devices and runner.server is not None:
+        server = runner.server
+        server.request_handler = express(parts.config, parts.services, server.request_handler)
     return runner
 
 
@@ -289,6 +295,7 @@ def _build(
     live = LiveEvents(database, most_streams=config.limits.event_streams)
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
+    status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
     accounts = AccountService(database, config.auth)
     return Services(
@@ -296,13 +303,17 @@ def _build(
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
+        device_pages=DevicePages(database, vault, push_certificates),
         devices=DeviceService(database),
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
         housekeeping=Housekeeping(database, accounts),
         live=live,
+        overview=OverviewService(
+            database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
+        ),
         push=push,
-        status=StatusService(database, config.server, push, ca, lambda: tls.not_after),
+        status=status,
         tokens=TokenService(database),
     )

@@ -19,6 +19,7 @@ NOUNS = {
     "serve": "serve:serve",
     "status": "status:status",
     "version": "version:version",
+    "selfcheck": "selfcheck:selfcheck",
     "device": "device:device",
     "command": "command:command",
     "enroll": "enroll:enroll",
@@ -26,6 +27,7 @@ NOUNS = {
     "tls": "tls:tls",
     "ca": "ca:ca",
     "token": "token:token",
+    "simulate": "simulate:simulate",
 }
 
 root = LazyGroup(
