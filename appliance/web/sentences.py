@@ -56,6 +56,9 @@ SENTENCES: Mapping[str, Sentence] = {
     "user.sign_in_failed": _entry(text("Signing in from %(address)s failed"), "lock", "warn"),
 }  # fmt: skip
 
+# What an event's kind begins with, for those who look for one sort of thing.
+NOUNS = ("device", "command", "link", "certificate", "push_certificate", "token", "user")
+
 _UNKNOWN = Sentence(text=text("Something happened: %(kind)s"), icon="activity")
 _LONGEST_VALUE = 120
 

@@ -10,6 +10,7 @@ from appliance.services import Services
 from appliance.web import api, board, enroll, health, mdm, nanomdm, openapi, scep
 from appliance.web.assets import static_routes
 from appliance.web.authentication import GATE, Gate
+from appliance.web.board.failures import failure_middleware
 from appliance.web.board.shell import DEMO
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
@@ -30,7 +31,11 @@ def application(
         demo: the board says on every page that its devices are simulated.
     """
     app = web.Application(
-        middlewares=[plain_middleware, problem_middleware] if admin else [plain_middleware],
+        middlewares=[
+            plain_middleware,
+            *([problem_middleware] if admin else []),
+            failure_middleware,
+        ],
         client_max_size=config.limits.result_body_kib * 1024,
     )
     app[CONFIG] = config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.web.board import home, login
+from appliance.web.board import activity, certificates, devices, home, login
 
 
 def routes(config: Config) -> list[web.RouteDef]:
@@ -13,4 +13,7 @@ def routes(config: Config) -> list[web.RouteDef]:
     return [
         *login.routes(config),
         *home.routes(),
+        *devices.routes(),
+        *certificates.routes(),
+        *activity.routes(),
     ]
