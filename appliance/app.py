@@ -23,6 +23,7 @@ from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
 from appliance.services.data_directory import DataDirectory, Keys
+from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
@@ -300,6 +301,7 @@ def _build(
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
+        device_pages=DevicePages(database, vault, push_certificates),
         devices=DeviceService(database),
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair

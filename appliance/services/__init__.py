@@ -8,6 +8,7 @@ from appliance.services.accounts import AccountService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
+from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
@@ -25,6 +26,7 @@ class Services:
     ca: CertificateAuthority
     checkins: CheckinService
     commands: CommandService
+    device_pages: DevicePages
     devices: DeviceService
     enrolling: EnrollingService
     housekeeping: Housekeeping

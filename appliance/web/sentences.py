@@ -40,6 +40,12 @@ SENTENCES: Mapping[str, Sentence] = {
     "device.reenrollment_allowed": _entry(
         text("%(device)s may enroll anew with another certificate"), "enroll"
     ),
+    "command.ordered": _entry(
+        text("%(by)s sent %(request_type)s to %(device)s: “%(reason)s”"), "command"
+    ),
+    "secret.shown": _entry(
+        text("%(by)s looked at the secrets of %(request_type)s on %(device)s"), "key", "warn"
+    ),
     "command.cancelled": _entry(text("A command was cancelled"), "blocked"),
     "certificate.revoked": _entry(
         text("The identity certificate %(serial)s was revoked"), "certificate", "bad"
