@@ -18,13 +18,13 @@ from appliance.errors import (
 )
 from appliance.services.live import Filter, Message, Subscription
 from appliance.web.api.operation import (
-    GATE,
     Operation,
     caller_of,
     query_of,
     services_of,
 )
 from appliance.web.api.schema import EventsQuery
+from appliance.web.authentication import GATE
 
 _RETRY_MS = 2_000
 _PING_SECONDS = 15.0
@@ -96,7 +96,7 @@ def _event(message: Message) -> bytes:
 
 async def _is_admitted(request: web.Request) -> bool:
     try:
-        await request[GATE].require(request, "read")
+        await request.app[GATE].require(request, "read")
     except (NotAuthenticated, NotAuthorized, ScopeMissing):
         return False
     except (TooMany, Busy):  # says nothing of the caller's rights

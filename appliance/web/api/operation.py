@@ -20,7 +20,6 @@ from appliance.web.keys import CONFIG, SERVICES
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-GATE = web.RequestKey("gate", Gate)  # for an answer that lasts: is its caller still let in?
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
 _MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
@@ -50,7 +49,6 @@ class Operation:
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             request[CALLER] = await gate.require(request, self.scope)
-            request[GATE] = gate
             return await self.handler(request)
 
         guarded.__doc__ = self.summary
