@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from appliance import logs
+from appliance import logs, systemd
 from appliance.config import Config, split_address
 from appliance.errors import ConfigError, DataDirectoryUnusable
 from appliance.services import Services
@@ -153,6 +153,7 @@ async def serve(config: Config) -> None:
     async with running(config) as parts:
         logger.info("ready", extra={logs.URL: config.server.base_url})
         await run_until(stop, parts)
+        systemd.notify("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped")
 

@@ -19,6 +19,7 @@ NOUNS = {
     "serve": "serve:serve",
     "status": "status:status",
     "version": "version:version",
+    "service": "service:service",
     "selfcheck": "selfcheck:selfcheck",
     "device": "device:device",
     "command": "command:command",
