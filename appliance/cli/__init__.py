@@ -26,6 +26,8 @@ NOUNS = {
     "tls": "tls:tls",
     "ca": "ca:ca",
     "token": "token:token",
+    "user": "user:user",
+    "open": "open:open_",
 }
 
 root = LazyGroup(

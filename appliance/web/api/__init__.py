@@ -13,6 +13,7 @@ from appliance.web.api import (
     push_certificate,
     status,
     tokens,
+    users,
 )
 from appliance.web.api.operation import Operation
 from appliance.web.authentication import Gate
@@ -23,6 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *enrollment_links.operations,
     *push_certificate.operations,
     *tokens.operations,
+    *users.operations,
     *ca.operations,
     *status.operations,
 )
