@@ -311,6 +311,20 @@ def history(
     return records
 
 
+def newest(db: Connection, enrollment_id: str, *, limit: int, now: int) -> list[CommandRecord]:
+    """Return a channel's newest commands, newest first, without their answers."""
+    rows = db.execute(
+        f"""
+        {_RECORD.replace("r.body, r.sealed", "NULL, 0")}
+         WHERE c.enrollment_id = :enrollment_id
+         ORDER BY c.id DESC
+         LIMIT :limit
+        """,
+        {"enrollment_id": enrollment_id, "limit": limit, "now": now},
+    )
+    return [_record(row) for row in rows]
+
+
 def answer_bytes(records: Sequence[CommandRecord]) -> int:
     """Return how much the answers are together."""
     return sum(len(record.answer or b"") for record in records)

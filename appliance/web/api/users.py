@@ -56,9 +56,7 @@ async def new_code(request: web.Request) -> web.Response:
     body = await body_of(request, SignInCodeBody)
     code = await services_of(request).accounts.new_sign_in_code(body.user)
     expires_at = datetime.fromtimestamp(code.expires_at / 1000, UTC)
-    document = SignInCodeAnswer(
-        code=code.code, url=code.url, user=code.user, expires_at=expires_at
-    )
+    document = SignInCodeAnswer(code=code.code, url=code.url, user=code.user, expires_at=expires_at)
     return answer(document, status=201, secret=True)
 
 
