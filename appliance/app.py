@@ -27,6 +27,7 @@ from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
@@ -303,10 +304,11 @@ def _build(
 ) -> Services:
     vault = Vault(keys.vault_key)
     push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
-    push = PushService(database, push_certificates, config.push, directory.run)
+    live = LiveEvents(database, most_streams=config.limits.event_streams)
+    push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
-    commands = CommandService(database, vault, push.wake, config.server.base_url)
+    commands = CommandService(database, vault, push.wake, config.server.base_url, live)
     accounts = AccountService(database, config.auth, config.server.admin_url)
     return Services(
         accounts=accounts,
@@ -319,6 +321,7 @@ def _build(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
         housekeeping=Housekeeping(database, accounts),
+        live=live,
         overview=OverviewService(
             database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
         ),

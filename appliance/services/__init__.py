@@ -12,6 +12,7 @@ from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.status import StatusService
@@ -30,6 +31,7 @@ class Services:
     devices: DeviceService
     enrolling: EnrollingService
     housekeeping: Housekeeping
+    live: LiveEvents
     overview: OverviewService
     push: PushService
     status: StatusService

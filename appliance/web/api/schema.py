@@ -49,6 +49,14 @@ class CommandQuery(Body):
     wait: Annotated[float, Meta(ge=0, le=60)] = 0
 
 
+class EventsQuery(Body):
+    """What to hear of: `types` separated by commas, one `device`; from which event on."""
+
+    last_event_id: Annotated[int, Meta(ge=0, le=10**18)] | None = None
+    types: str | None = None
+    device: str | None = None
+
+
 class ImportQuery(Body):
     """What JSON bodies carry as fields, for a raw PEM body."""
 
