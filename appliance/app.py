@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from appliance import logs, systemd
 from appliance.config import Config, split_address
 from appliance.errors import ConfigError, DataDirectoryUnusable
 from appliance.services import Services
-from appliance.services.accounts import AccountService
+from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
@@ -64,8 +64,10 @@ class Parts:
     store_failure: asyncio.Event
 
 
-async def initialise(config: Config, *, settings: str = "") -> None:
+async def initialise(config: Config, *, settings: str = "") -> OneTimeCode:
     """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
+
+    Returns the code that makes the first user.
 
     Raises:
         Conflict: the directory is in use already.
@@ -82,9 +84,13 @@ async def initialise(config: Config, *, settings: str = "") -> None:
         database = await Database.open(directory.database)
         try:
             await store_proof(database, Vault(vault_key))
+            setup = await AccountService(
+                database, config.auth, config.server.admin_url
+            ).new_setup_code()
         finally:
             await database.close()
         directory.finish(vault_key)
+        return setup
     finally:
         os.close(lock)
 
@@ -147,11 +153,17 @@ async def local_api(config: Config) -> AsyncIterator[Parts]:
             parts.directory.socket.unlink(missing_ok=True)
 
 
-async def serve(config: Config) -> None:
-    """Run the server until SIGTERM or SIGINT, then finish within 5 seconds."""
+async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> None:
+    """Run the server until SIGTERM or SIGINT, then finish within 5 seconds.
+
+    While there is no user, `show_setup` gets a code that makes the first one: for a person, not
+    for the log.
+    """
     stop = stop_signal(signal.SIGTERM, signal.SIGINT)
     async with running(config) as parts:
         logger.info("ready", extra={logs.URL: config.server.base_url})
+        if not await parts.services.accounts.any_exists():
+            show_setup(await parts.services.accounts.new_setup_code())
         await run_until(stop, parts)
         systemd.notify("STOPPING=1")
         logger.info("stopping")
@@ -298,7 +310,7 @@ def _build(
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
-    accounts = AccountService(database, config.auth)
+    accounts = AccountService(database, config.auth, config.server.admin_url)
     return Services(
         accounts=accounts,
         ca=ca,

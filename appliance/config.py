@@ -61,6 +61,15 @@ class ServerConfig:
         return self.url.rstrip("/")
 
     @property
+    def admin_url(self) -> str:
+        """The URL of the page for administrators, without a trailing slash."""
+        if not self.admin_listen:
+            return self.base_url
+        address, port = split_address(self.admin_listen[0])
+        host = self.host if address in ("0.0.0.0", "::") else address  # noqa: S104 - any address
+        return f"https://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
     def host(self) -> str:
         """The host name of `url`."""
         return urlsplit(self.url).hostname or "localhost"

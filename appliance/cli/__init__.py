@@ -28,6 +28,8 @@ NOUNS = {
     "tls": "tls:tls",
     "ca": "ca:ca",
     "token": "token:token",
+    "user": "user:user",
+    "open": "open:open_",
     "simulate": "simulate:simulate",
 }
 

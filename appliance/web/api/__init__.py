@@ -14,6 +14,7 @@ from appliance.web.api import (
     push_certificate,
     status,
     tokens,
+    users,
 )
 from appliance.web.api.operation import Operation
 from appliance.web.authentication import Gate
@@ -25,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.operations,
     *push_certificate.operations,
     *tokens.operations,
+    *users.operations,
     *ca.operations,
     *status.operations,
 )

@@ -258,6 +258,34 @@ class TokenAnswer(Answer):
     token: str
 
 
+class UserBody(Body):
+    """A new user of the page."""
+
+    name: str
+    password: str
+
+
+class PasswordBody(Body):
+    """A user's new password."""
+
+    password: str
+
+
+class SignInCodeBody(Body):
+    """Whom the code signs in; may be left out where there is just one user."""
+
+    user: str | None = None
+
+
+class SignInCodeAnswer(Answer):
+    """A code, shown this once, and the address to open; no `user`: it makes the first one."""
+
+    code: str
+    url: str
+    user: str | None
+    expires_at: datetime
+
+
 class RevokeBody(Body):
     """A certificate's serial number, or the enrollment ID whose identity it is."""
 
