@@ -35,6 +35,7 @@ from appliance.wire import certificates, cms, plist, seal
 from appliance.wire.envelope import Cipher, open_envelope, seal_envelope
 
 _CHILD_SECONDS = 30
+_CHALLENGE = "one-time"
 _TEXT = "登録プロファイル".encode()
 
 
@@ -168,11 +169,11 @@ def _check_scep() -> str:
         raise Broken("the authority's key is not RSA")
     own = authority.certificate, authority.key
     device = simulated_keys.self_signed(simulated_keys.name(("CN", "device")))
-    csr = client.certificate_request(device.key, device.certificate.subject, "challenge")
+    csr = client.certificate_request(device.key, device.certificate.subject, _CHALLENGE)
     sent = client.pki_message(csr, authority.certificate, client.Sender(signer=device))
     request = scep.parse_request(sent.der)
     wish, cipher = scep.open_request(request, *own, legacy=False)
-    _demand(wish.challenge_password == "challenge", "the challenge differs")
+    _demand(wish.challenge_password == _CHALLENGE, "the challenge differs")
     issued = certificates.issue_identity(
         wish.public_key,
         common_name="device",
