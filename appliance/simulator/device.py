@@ -54,12 +54,17 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the devices of a fleet share; `unlocks_after` seconds, None for never by itself."""
+    """What the devices of a fleet share; times in seconds.
+
+    A locked device unlocks itself after `unlocks_after`, None for never. A device that had no
+    time comes back within `refusal`; a slow one takes up to `slowness` for an answer.
+    """
 
     transport: Transport
     journal: Journal
     unlocks_after: float | None = None
     slowness: float = 5.0
+    refusal: float = 6.0
 
 
 class Device:
@@ -316,7 +321,7 @@ class Device:
     def _comes_back(self) -> float | None:
         """When a device connects again whose last word was NotNow."""
         if not self.state.locked:
-            return self._dice.uniform(2.0, 6.0)
+            return self._dice.uniform(0.3, 1.0) * self._world.refusal
         if self._world.unlocks_after is None:
             return None
         self._unlocks_at = time.monotonic() + self._world.unlocks_after

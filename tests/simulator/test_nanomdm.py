@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from appliance.simulator.apns_certificates import ApnsAuthority
 from appliance.simulator.fleet import ProfileSource
 from tests.device.server import free_port
+from tests.simulator.fake_mdm import mdm_payload, payload, profile
 from tests.simulator.fleets import Watched, running_fleet
 
 _DEVICES = 5
@@ -66,48 +67,24 @@ class Peers:
 
     def profile(self, url: str, root: x509.Certificate) -> bytes:
         """An enrollment profile made by hand, as NanoMDM's documentation shows one."""
-        identity = str(uuid.uuid4())
-        payloads = [
-            {
-                "PayloadType": "com.apple.security.root",
-                "PayloadContent": root.public_bytes(Encoding.DER),
-            },
-            {
-                "PayloadType": "com.apple.security.scep",
-                "PayloadUUID": identity,
-                "PayloadContent": {
-                    "URL": f"http://127.0.0.1:{self.scep}/scep",
-                    "Challenge": _CHALLENGE,
-                    "Keysize": 2048,
-                    "Key Type": "RSA",
-                    "Key Usage": 5,
-                    "Subject": [[["O", "Peers"]], [["CN", "%SerialNumber%"]]],
-                },
-            },
-            {
-                "PayloadType": "com.apple.mdm",
-                "IdentityCertificateUUID": identity,
-                "Topic": _TOPIC,
-                "ServerURL": f"{url}/mdm",
-                "CheckInURL": f"{url}/checkin",
-                "SignMessage": True,
-                "CheckOutWhenRemoved": True,
-                "AccessRights": 8191,
-                "ServerCapabilities": ["com.apple.mdm.per-user-connections"],
-            },
-        ]
-        for number, payload in enumerate(payloads):
-            payload["PayloadVersion"] = 1
-            payload["PayloadIdentifier"] = f"org.example.peers.{number}"
-            payload.setdefault("PayloadUUID", str(uuid.uuid4()))
-        profile = {
-            "PayloadType": "Configuration",
-            "PayloadVersion": 1,
-            "PayloadIdentifier": "org.example.peers",
-            "PayloadUUID": str(uuid.uuid4()),
-            "PayloadContent": payloads,
+        scep = {
+            "URL": f"http://127.0.0.1:{self.scep}/scep",
+            "Challenge": _CHALLENGE,
+            "Keysize": 2048,
+            "Key Type": "RSA",
+            "Key Usage": 5,
+            "Subject": [[["O", "Peers"]], [["CN", "%SerialNumber%"]]],
         }
-        return plistlib.dumps(profile)
+        identity = payload("com.apple.security.scep", PayloadContent=scep)
+        mdm = mdm_payload(
+            url,
+            identity,
+            Topic=_TOPIC,
+            CheckInURL=f"{url}/checkin",
+            ServerCapabilities=["com.apple.mdm.per-user-connections"],
+        )
+        anchor = payload("com.apple.security.root", PayloadContent=root.public_bytes(Encoding.DER))
+        return profile(anchor, identity, mdm)
 
     async def enqueue(self, udids: list[str], command: dict[str, Any]) -> str:
         """Queue one command by NanoMDM's API; returns its UUID."""
@@ -189,7 +166,7 @@ async def test_devices_enroll_at_nanomdm_and_answer_its_commands(
 
 async def _queue_and_poll(peers: Peers, watched: Watched, udids: list[str]) -> None:
     await peers.enqueue(udids, {"RequestType": "DeviceInformation", "Queries": ["OSVersion"]})
-    remove = {"RequestType": "RemoveProfile", "Identifier": "org.example.peers"}
+    remove = {"RequestType": "RemoveProfile", "Identifier": "org.example.Configuration"}
     await peers.enqueue(udids, remove)
     watched.fleet.wake_all()
     await watched.until(lambda: len(watched.of("unenrolled")) == _DEVICES)
