@@ -58,6 +58,11 @@ class Entry:
     device_name: str | None
     data: dict[str, Any]
 
+    @property
+    def day(self) -> str:
+        """The day of it in UTC, 2026-11-24."""
+        return "" if self.at is None else f"{self.at:%Y-%m-%d}"
+
 
 def states(db: Connection, *, silent_before: int) -> dict[str, int]:
     """Count the devices by state; an enrolled one not heard of since `silent_before` is silent."""

@@ -10,6 +10,7 @@ from appliance.services import Services
 from appliance.web import api, board, enroll, health, mdm, nanomdm, openapi, scep
 from appliance.web.assets import static_routes
 from appliance.web.authentication import GATE, Gate
+from appliance.web.board.failures import failure_middleware
 from appliance.web.board.shell import DEMO
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
@@ -30,7 +31,11 @@ def application(
         demo: the board says on every page that its devices are simulated.
     """
     app = web.Application(
-        middlewares=[plain_middleware, problem_middleware] if admin else [plain_middleware],
+        middlewares=[
+            plain_middleware,
+            *([problem_middleware] if admin else []),
+            failure_middleware,
+        ],
         client_max_size=config.limits.result_body_kib * 1024,
     )
     app[CONFIG] = config
@@ -39,6 +44,7 @@ def application(
     app[DEMO] = demo
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
+    app.on_shutdown.append(_end_streams)
     app.add_routes(health.routes(config))
     app.add_routes(static_routes())
     if devices:
@@ -54,3 +60,7 @@ def application(
     else:
         app.add_routes([web.get("/", enroll.home)])
     return app
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[SERVICES].live.close()

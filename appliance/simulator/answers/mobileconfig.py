@@ -40,6 +40,20 @@ _REQUIRED: Mapping[str, Mapping[str, type]] = {
     FIREWALL: {"EnableFirewall": bool},
     MDM_PAYLOAD: {"IdentityCertificateUUID": str, "Topic": str, "ServerURL": str},
 }
+# What it may have and the device acts on.
+_OPTIONAL: Mapping[str, Mapping[str, type]] = {
+    **{kind: {"allowAppInstallation": bool} for kind in RESTRICTIONS},
+    "com.apple.security.pkcs12": {"Password": str},
+    PASSCODE: {"forcePIN": bool, "maxGracePeriod": int, "maxInactivity": int},
+    FILEVAULT_ESCROW: {"DeviceKey": str},
+    FIREWALL: {
+        "BlockAllIncoming": bool,
+        "EnableStealthMode": bool,
+        "EnableLogging": bool,
+        "LoggingOption": str,
+    },
+    MDM_PAYLOAD: {"AccessRights": int},
+}
 
 
 def read_profile(data: bytes) -> Profile:
@@ -97,6 +111,9 @@ def _payload(item: Mapping[str, Any]) -> Payload:
     kind = _field(item, "PayloadType", str, PAYLOAD, 2002)
     for key, wanted in _REQUIRED.get(kind, {}).items():
         _field(item, key, wanted, PAYLOAD, 2002)
+    for key, wanted in _OPTIONAL.get(kind, {}).items():
+        if key in item:
+            _field(item, key, wanted, PAYLOAD, 2002)
     content = {key: value for key, value in item.items() if not key.startswith("Payload")}
     if "PayloadContent" in item:
         content["PayloadContent"] = item["PayloadContent"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.web.board import home, login
+from appliance.web.board import activity, certificates, command, device, devices, home, login, send
 
 
 def routes(config: Config) -> list[web.RouteDef]:
@@ -13,4 +13,10 @@ def routes(config: Config) -> list[web.RouteDef]:
     return [
         *login.routes(config),
         *home.routes(),
+        *devices.routes(),
+        *device.routes(),
+        *send.routes(),
+        *command.routes(),
+        *certificates.routes(),
+        *activity.routes(),
     ]
