@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
 from typing import ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import segno
 from aiohttp import web
@@ -167,6 +167,11 @@ def security_headers(page: Page) -> dict[str, str]:
     }
 
 
+def device_url(enrollment_id: str) -> str:
+    """Return the address of a device's page; an ID is a claim and may hold any letter."""
+    return f"/devices/{quote(enrollment_id, safe='')}"
+
+
 def templates() -> Mapping[str, str]:
     """Return the source of every template by name."""
     return {
@@ -190,6 +195,7 @@ def environment(language: Language) -> Environment:
     environment.policies["ext.i18n.trimmed"] = True
     environment.globals.update(
         asset_url=asset_url,
+        device_url=device_url,
         language=language,
         languages=NAMES,
         now=partial(datetime.now, UTC),

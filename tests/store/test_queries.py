@@ -13,6 +13,7 @@ from appliance.store import (
     enrollments,
     links,
     one_time_codes,
+    overview,
     pushes,
     sessions,
     tokens,
@@ -76,6 +77,36 @@ async def test_a_hot_query_never_scans_a_table(database: Database, name: str) ->
     plans = await database.write(unit)
     assert plans
     assert [plan for plan in plans if _SCAN.search(plan) and "pushes_due" not in plan] == []
+
+
+# What the overview asks of the tables that grow with the history, and by which index.
+_OVERVIEW = {
+    "activity": (
+        lambda db: overview.activity(db, noun="token", before=9, limit=50),
+        "SEARCH v USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    ),
+    "failed": (
+        lambda db: overview.commands_failed(db, since=0, limit=3),
+        "SEARCH later USING INDEX command_history (enrollment_id=? AND id>?)",
+    ),
+    "put off": (
+        lambda db: overview.commands_put_off(db, before=1, limit=3),
+        "SCAN c USING INDEX command_backlog",
+    ),
+    "queue": (commands.total_backlog, "SCAN commands USING INDEX command_backlog"),
+}
+
+
+@pytest.mark.parametrize("name", _OVERVIEW)
+async def test_the_overview_does_not_read_the_history(database: Database, name: str) -> None:
+    ask, expected = _OVERVIEW[name]
+
+    def unit(db: Connection) -> list[str]:
+        recorder = _Recorder(db)
+        ask(recorder)  # type: ignore[no-untyped-call, arg-type]
+        return recorder.plans
+
+    assert expected in await database.write(unit)
 
 
 async def test_the_next_command_is_found_in_the_backlog_index(database: Database) -> None:
