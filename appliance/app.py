@@ -18,6 +18,7 @@ from appliance import logs
 from appliance.config import Config, split_address
 from appliance.errors import ConfigError, DataDirectoryUnusable
 from appliance.services import Services
+from appliance.services.accounts import AccountService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
@@ -126,6 +127,7 @@ async def _close(services: Services) -> None:
     except TimeoutError:
         logger.warning("the push connection did not close in time")
     services.ca.close()
+    services.accounts.close()
 
 
 @asynccontextmanager
@@ -286,7 +288,9 @@ def _build(
     push = PushService(database, push_certificates, config.push, directory.run)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     commands = CommandService(database, vault, push.wake, config.server.base_url)
+    accounts = AccountService(database, config.auth)
     return Services(
+        accounts=accounts,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
@@ -294,7 +298,7 @@ def _build(
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
-        housekeeping=Housekeeping(database),
+        housekeeping=Housekeeping(database, accounts),
         push=push,
         status=StatusService(database, config.server, push, ca, lambda: tls.not_after),
         tokens=TokenService(database),

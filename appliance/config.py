@@ -20,6 +20,7 @@ from appliance.errors import ConfigError
 
 _PREFIX = "APPLIANCE_"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _URL = re.compile(
     rf"https://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?=[^/:]{{1,253}}(?:[/:]|\Z)){_LABEL}(?:\.{_LABEL})*)"
     r"(?::(?P<port>\d{1,5}))?/?"
@@ -123,6 +124,26 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthConfig:
+    """`[auth]`: people who sign in to the page. Durations such as "90s", "15m", "12h", "7d"."""
+
+    session_idle: str = "12h"
+    session_max: str = "7d"
+    min_password: int = 12
+    login_attempts: int = 5  # failures of one address, before it has to wait
+    login_block: str = "15m"
+    argon2_memory_mib: int = 64
+    setup_code_ttl: str = "24h"
+
+    def __post_init__(self) -> None:
+        for key in ("session_idle", "session_max", "login_block", "setup_code_ttl"):
+            _check_duration(f"auth.{key}", getattr(self, key))
+        _check_range("auth.min_password", self.min_password, 8, 128)
+        _check_range("auth.login_attempts", self.login_attempts, 1, 1000)
+        _check_range("auth.argon2_memory_mib", self.argon2_memory_mib, 8, 1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsConfig:
     """`[limits]`: what one address, one token or one message may take."""
 
@@ -166,6 +187,7 @@ class Config:
     scep: ScepConfig = field(default_factory=ScepConfig)
     mdm: MdmConfig = field(default_factory=MdmConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
@@ -215,6 +237,12 @@ def split_address(address: str) -> tuple[str, int]:
     if match is None or int(match[3]) > 65535:
         raise ConfigError(f"{address!r} is not ADDRESS:PORT", fix="for example 0.0.0.0:8443")
     return match[1] or match[2], int(match[3])
+
+
+def duration_ms(text: str) -> int:
+    """Return a duration such as "90s", "15m", "12h" or "7d" in milliseconds, 0 if it is none."""
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    return 0 if match is None else int(match[1]) * _UNITS_MS[match[2]]
 
 
 def _apply(config: Config, document: Mapping[str, Any], where: Any) -> Config:
@@ -307,6 +335,14 @@ def _check_url(url: str) -> None:
 def _check_range(key: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ConfigError(f"{key} must be between {low} and {high}, not {value}")
+
+
+def _check_duration(key: str, text: str) -> None:
+    if not 0 < duration_ms(text) <= duration_ms("365d"):
+        raise ConfigError(
+            f"{key} must be a time of at most 365 days, not {text!r}",
+            fix='for example "15m", "12h" or "7d"',
+        )
 
 
 def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:

@@ -110,6 +110,12 @@ class NotAuthenticated(ApplianceError):
     code = "auth.required"
 
 
+class SignInRefused(ApplianceError):
+    """A password or a one-time code that lets nobody in; the text does not say why."""
+
+    code = "auth.sign_in_refused"
+
+
 class ScopeMissing(ApplianceError):
     """An API caller whose token lacks a scope."""
 

@@ -20,7 +20,7 @@ def _load(tmp_path: Path, text: str, environment: dict[str, str] | None = None) 
 def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
     assert Config.load(tmp_path, file=_EXAMPLE, environment={}) == Config(data=tmp_path)
     text = _EXAMPLE.read_text()
-    for section in ("server", "push", "enroll", "scep", "mdm", "api", "limits", "log"):
+    for section in ("server", "push", "enroll", "scep", "mdm", "api", "auth", "limits", "log"):
         for key in type(getattr(Config(data=tmp_path), section)).__dataclass_fields__:
             assert f"\n{key} = " in text
 

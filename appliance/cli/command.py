@@ -60,6 +60,11 @@ def types(settings: Settings, query: str | None) -> None:
 @click.option("--no-push", is_flag=True, help="Do not wake the device.")
 @click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait for the answer.")
 @click.option("--confirm", metavar="SERIAL", help="The serial number, for a dangerous command.")
+@click.option(
+    "--undo", type=click.FloatRange(0, 60), default=0.0, metavar="SECONDS",
+    help="Hold it for so long; `command cancel` then leaves nothing sent.",
+)  # fmt: skip
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the audit.")
 @click.option("--expires", metavar="WHEN", help='"7d", "12h", or a time such as 2027-01-31T12:00Z.')
 @click.pass_obj
 def send(settings: Settings, /, words: tuple[str, ...], **options: Any) -> int:
@@ -101,8 +106,12 @@ def _order(
     wait: float | None,
     confirm: str | None,
     expires: str | None,
+    undo: float,
+    reason: str,
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {"push": not no_push, "expires_at": until(expires)}
+    body: dict[str, Any] = {
+        "push": not no_push, "expires_at": until(expires), "undo_seconds": undo, "reason": reason,
+    }  # fmt: skip
     if plist is not None:
         if parameters:
             raise click.UsageError("-p does not go with --plist, which is the whole command")
@@ -124,6 +133,8 @@ async def _send(settings: Settings, client: Client, body: Any, wait: float | Non
     for queued in answer["commands"]:
         for warning in queued.get("warnings", ()):
             note(f"warning: {queued['target']}: {warning}")
+        if queued["not_before"] is not None:
+            note(f"held until {moment(queued['not_before'])}: `command cancel {queued['id']}`")
     if wait is None:
         _print_queued(settings, answer)
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.services.accounts import AccountService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
@@ -19,6 +20,7 @@ from appliance.services.tokens import TokenService
 class Services:
     """One of each, sharing one store."""
 
+    accounts: AccountService
     ca: CertificateAuthority
     checkins: CheckinService
     commands: CommandService

@@ -141,8 +141,7 @@ class CheckinService:
             _learn(db, message)
             if tally == 1:
                 events.add(db, "device.enrolled", now, enrollment_id=enrollment.id)
-            if commands.backlog(db, enrollment.id, now):
-                pushes.request(db, enrollment.id, now)
+            pushes.request_for_backlog(db, enrollment.id, now)
 
         await self._database.write(unit)
         self._wake()

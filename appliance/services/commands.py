@@ -6,24 +6,36 @@ import asyncio
 import base64
 import logging
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from appliance import logs
-from appliance.errors import ConfirmationRequired, Conflict, InvalidRequest, NotFound, ScopeMissing
-from appliance.mdm.catalogue import build_command, catalogue, check_support
-from appliance.mdm.command import CommandResult, Status, encode_command, parse_command
+from appliance.errors import Conflict, InvalidRequest, NotFound
+from appliance.mdm.catalogue import build_command, catalogue
+from appliance.mdm.command import CommandResult, Status, encode_command
 from appliance.mdm.profile import enrollment_profile_identifier
 from appliance.services.clock import now_ms
+from appliance.services.command_orders import (
+    CommandOrder,
+    Draft,
+    Moments,
+    Queued,
+    announce,
+    audit,
+    check_danger,
+    check_device,
+    draft_of,
+    moments_of,
+    target_of,
+)
 from appliance.services.identity import check_dates
 from appliance.services.paging import entries_before
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
-from appliance.store import commands, devices, enrollments, escrow, events, pushes
+from appliance.store import commands, devices, enrollments, escrow, events
 from appliance.store.commands import CommandRecord, HandedOut, NewCommand
-from appliance.store.database import Connection, Database
+from appliance.store.database import Connection, Database, from_ms
 from appliance.store.devices import Device
 from appliance.wire.cms import Signer
 
@@ -32,50 +44,9 @@ logger = logging.getLogger(__name__)
 _MOST_TARGETS = 10_000
 _LONGEST_WAIT_SECONDS = 3600
 
-# Their parameters unlock, lock or watch a device.
-_SECRET_COMMANDS = frozenset({
-    "AccountConfiguration", "ClearPasscode", "DeviceLock", "EraseDevice", "RequestMirroring",
-    "RotateFileVaultKey", "SetAutoAdminPassword", "SetFirmwarePassword", "SetRecoveryLock",
-    "VerifyFirmwarePassword", "VerifyRecoveryLock",
-})  # fmt: skip
 _SECRET_ANSWERS = frozenset({
     "ActivationLockBypassCode", "RequestUnlockToken", "RotateFileVaultKey",
 })  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandOrder:
-    """What a caller wants sent; either `request_type` with `parameters`, or `plist`."""
-
-    targets: list[str]
-    request_type: str | None = None
-    parameters: dict[str, Any] | None = None
-    plist: bytes | None = None
-    push: bool = True
-    expires_at: datetime | None = None
-    may_danger: bool = False
-    confirm: dict[str, Any] | None = None
-    confirmation: bool = True  # false for the compatible APIs, whose tools cannot give one
-    secret: bool = False  # sealed at rest, as commands are whose type says that they hold secrets
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
-    """One command that is on the disk now."""
-
-    id: str
-    target: str
-    status: str = "queued"
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    request_type: str
-    parameters: Mapping[str, Any]
-    payload: bytes | None  # the caller's own plist
-    uuid: str | None
-    is_secret: bool
 
 
 class CommandService:
@@ -134,26 +105,30 @@ class CommandService:
         """
         if not order.targets or len(order.targets) > _MOST_TARGETS:
             raise InvalidRequest(f"name 1 to {_MOST_TARGETS} targets", pointer="/targets")
-        draft = _draft(order)
+        draft = draft_of(order)
         now = now_ms()
-        expires_at = None if order.expires_at is None else int(order.expires_at.timestamp() * 1000)
-        if expires_at is not None and expires_at <= now:
-            raise InvalidRequest("expires_at lies in the past", pointer="/expires_at")
+        moments = moments_of(order, now)
 
         def unit(db: Connection) -> list[Queued]:
-            found = [_target(db, name) for name in order.targets]
+            found = [target_of(db, name) for name in order.targets]
             targets = list({target.id: target for target in found}.values())
-            if self._is_dangerous(draft):
-                _check_danger(order, draft, targets)
-            made = [self._make(db, draft, target, expires_at) for target in targets]
-            commands.enqueue(db, [row for row, _ in made], now)
+            is_dangerous = self._is_dangerous(draft)
+            if is_dangerous:
+                check_danger(order, draft, targets)
+            made = [self._make(db, draft, target, moments) for target in targets]
+            rows = [row for row, _ in made]
+            commands.enqueue(db, rows, now)
+            if is_dangerous or order.reason:
+                audit(db, order, rows, now)
             if order.push:
-                for target in targets:
-                    pushes.request(db, target.id, now)
+                announce(db, rows, now)
             return [
-                Queued(id=row.uuid, target=row.enrollment_id, warnings=warnings)
+                Queued(
+                    id=row.uuid, target=row.enrollment_id, not_before=from_ms(row.not_before),
+                    warnings=warnings,
+                )
                 for row, warnings in made
-            ]
+            ]  # fmt: skip
 
         queued = await self._database.write(unit)
         if order.push:
@@ -242,14 +217,14 @@ class CommandService:
         answer = self._vault.open("answer", f"{record.id}:{record.target}", record.answer or b"")
         return replace(record, answer=answer, answer_sealed=False)
 
-    def _is_dangerous(self, draft: _Draft) -> bool:
+    def _is_dangerous(self, draft: Draft) -> bool:
         if draft.request_type == "RemoveProfile":
             return draft.parameters.get("Identifier") == self._management_profile
         spec = catalogue().get(draft.request_type)
         return spec is not None and spec.dangerous
 
     def _make(
-        self, db: Connection, draft: _Draft, target: Device, expires_at: int | None
+        self, db: Connection, draft: Draft, target: Device, moments: Moments
     ) -> tuple[NewCommand, list[str]]:
         """Return the command for one target, and what may not work on it."""
         command_uuid = draft.uuid or str(uuid.uuid4())
@@ -260,7 +235,7 @@ class CommandService:
         parameters = dict(draft.parameters)
         if draft.payload is None and draft.request_type == "ClearPasscode":
             self._add_unlock_token(db, target, parameters)
-        warnings = _check_support(db, draft, target, parameters)
+        warnings = check_device(db, draft, target, parameters)
         payload = draft.payload or encode_command(
             command_uuid, build_command(draft.request_type, parameters)
         )
@@ -272,7 +247,8 @@ class CommandService:
             request_type=draft.request_type,
             payload=payload,
             sealed=draft.is_secret,
-            expires_at=expires_at,
+            expires_at=moments.expires_at,
+            not_before=moments.not_before,
         )
         return row, warnings
 
@@ -288,83 +264,3 @@ class CommandService:
             )
         token = self._vault.open("unlock_token", target.id, sealed)
         parameters["UnlockToken"] = base64.b64encode(token).decode()
-
-
-def _draft(order: CommandOrder) -> _Draft:
-    if order.plist is not None:
-        if order.request_type is not None or order.parameters is not None:
-            raise InvalidRequest("give either plist or request_type", pointer="/plist")
-        raw = parse_command(order.plist)
-        return _Draft(
-            request_type=raw.request_type, parameters=raw.command.value, payload=raw.payload,
-            uuid=raw.command_uuid,
-            is_secret=order.secret or raw.request_type in _SECRET_COMMANDS,
-        )  # fmt: skip
-    if order.request_type is None:
-        raise InvalidRequest("request_type is missing", pointer="/request_type")
-    parameters = order.parameters or {}
-    if order.request_type != "ClearPasscode":  # its token is filled in per device
-        build_command(order.request_type, parameters)
-    return _Draft(
-        request_type=order.request_type, parameters=parameters, payload=None, uuid=None,
-        is_secret=order.secret or order.request_type in _SECRET_COMMANDS,
-    )  # fmt: skip
-
-
-def _target(db: Connection, name: str) -> Device:
-    device = devices.get(db, devices.named(db, name))
-    if device is None:
-        raise NotFound("device", name, fix="see `appliance device list`")
-    if device.state not in ("enrolled", "authenticated"):
-        raise Conflict(
-            f"{device.id} is not enrolled: {device.state}",
-            code="device.not_enrolled",
-            fix="it takes commands again once it has enrolled anew",
-        )
-    return device
-
-
-def _check_support(
-    db: Connection, draft: _Draft, target: Device, parameters: dict[str, Any]
-) -> list[str]:
-    """Refuse what the device is known not to support; return what is only doubtful."""
-    spec = catalogue().get(draft.request_type)
-    facts = devices.facts(db, target.parent_id or target.id)
-    if spec is None or facts is None:
-        return []
-    is_raw = draft.payload is not None
-    support = check_support(
-        spec,
-        facts,
-        user_channel=target.channel == "user",
-        parameters=None if is_raw else parameters,
-    )
-    if support.refusals and not is_raw:
-        raise InvalidRequest(
-            f"{target.id}: {support.refusals[0]}",
-            code="command.not_supported",
-            why="what is known of the device rules the command out",
-        )
-    return [*support.refusals, *support.warnings]
-
-
-def _check_danger(order: CommandOrder, draft: _Draft, targets: list[Device]) -> None:
-    if not order.may_danger:
-        raise ScopeMissing(
-            f"{draft.request_type} needs the scope danger",
-            fix="use a token made with `appliance token create NAME --scope danger`",
-        )
-    if not order.confirmation:
-        return
-    if len(targets) != 1:
-        raise ConfirmationRequired(
-            f"{draft.request_type} is sent to one device at a time", pointer="/targets"
-        )
-    expected = targets[0].serial_number or targets[0].id
-    if (order.confirm or {}).get("serial_number") != expected:
-        raise ConfirmationRequired(
-            f"{draft.request_type} must be confirmed",
-            pointer="/confirm/serial_number",
-            why="it cannot be undone",
-            fix="repeat it with confirm.serial_number set to the device's serial number",
-        )

@@ -21,7 +21,9 @@ from appliance.mdm.profile import (
 )
 from appliance.services.ca import challenge_sha256
 from appliance.services.clock import DAY, MINUTE, now_ms
-from appliance.services.commands import CommandOrder, CommandService, Queued
+from appliance.services.codes import new_code, normalise
+from appliance.services.command_orders import CommandOrder, Queued
+from appliance.services.commands import CommandService
 from appliance.services.data_directory import Keys
 from appliance.services.push_certificates import PushCertificates
 from appliance.store import devices, enrollments, events, links
@@ -33,8 +35,6 @@ from appliance.wire.certificates import KeyPair
 _DEFAULT_EXPIRY = "7d"
 _LONGEST_EXPIRY_MS = 365 * DAY
 _MOST_USES = 100_000
-# No vowels and nothing that is easily misread: codes are typed from a screen or paper.
-_CODE_ALPHABET = "23456789BCDFGHJKLMNPQRSTVWXZ"
 _CODE_LENGTH = 16
 _UNITS_MS = {"s": 1000, "m": MINUTE, "h": 60 * MINUTE, "d": DAY, "w": 7 * DAY}
 _RENEWAL_MS = 14 * DAY
@@ -85,8 +85,7 @@ class EnrollingService:
             raise InvalidRequest("the label is longer than 200 characters", pointer="/label")
         now = now_ms()
         expires_at = now + _duration_ms(_DEFAULT_EXPIRY if expires_in is None else expires_in)
-        letters = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH))
-        code = "-".join(re.findall(".{4}", letters))
+        code = new_code(_CODE_LENGTH)
 
         def unit(db: Connection) -> EnrollmentLink:
             links.add(db, code, label=label, uses=uses, now=now, expires_at=expires_at)
@@ -240,12 +239,6 @@ class EnrollingService:
         return await asyncio.to_thread(
             cms.sign, profile, pair.certificate, pair.key, chain=pair.chain
         )
-
-
-def normalise(code: str) -> str:
-    """Return a code as it is stored, however a person typed it."""
-    letters = re.sub(r"[\s-]", "", code).upper()
-    return "-".join(re.findall(".{1,4}", letters))
 
 
 def _duration_ms(value: int | str) -> int:

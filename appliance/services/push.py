@@ -252,6 +252,7 @@ class PushService:
             )
 
         def unit(db: Connection) -> None:
+            retry_at = partial(_retry_at, db, enrollment_id, outcome, now)
             match outcome:
                 case apns.Accepted(apns_id=apns_id):
                     remind_at = now + _REMINDERS_MS[min(push.reminders, len(_REMINDERS_MS) - 1)]
@@ -259,11 +260,9 @@ class PushService:
                 case apns.TokenGone() | apns.TokenRefused() | apns.Refused():
                     pushes.refused(db, push, outcome=_describe(outcome), now=now)
                 case apns.CertificateRefused():
-                    due_at = now + _CERTIFICATE_RETRY_MS
-                    pushes.failed(db, enrollment_id, outcome=_describe(outcome), due_at=due_at)
+                    retry_at(now + _CERTIFICATE_RETRY_MS)
                 case apns.Retry(after_seconds=after):
-                    due_at = now + _retry_ms(push.attempts, after)
-                    pushes.failed(db, enrollment_id, outcome=_describe(outcome), due_at=due_at)
+                    retry_at(now + _retry_ms(push.attempts, after))
                 case _:
                     assert_never(outcome)
 
@@ -273,6 +272,12 @@ class PushService:
             await self.close()
         elif isinstance(outcome, apns.Accepted):
             self._last_error = None
+
+
+def _retry_at(
+    db: Connection, enrollment_id: str, outcome: apns.Outcome, now: int, due_at: int
+) -> None:
+    pushes.failed(db, enrollment_id, outcome=_describe(outcome), due_at=due_at, now=now)
 
 
 def _retry_ms(attempts: int, after_seconds: float | None) -> int:

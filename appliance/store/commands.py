@@ -19,6 +19,7 @@ SELECT id, uuid, payload, sealed
    AND finished_at IS NULL
    AND (status <> 'not_now' OR :idle)
    AND (expires_at IS NULL OR expires_at > :now)
+   AND (not_before IS NULL OR not_before <= :now)
  ORDER BY id
  LIMIT 1
 """
@@ -33,7 +34,8 @@ _RECORD = """
 SELECT c.uuid, c.enrollment_id, c.request_type,
        CASE WHEN c.finished_at IS NULL AND c.expires_at <= :now THEN 'expired' ELSE c.status END,
        c.queued_at, c.pushed_at,
-       c.connected_at, c.finished_at, c.expires_at, c.error_chain, r.body, r.sealed, c.id
+       c.connected_at, c.finished_at, c.expires_at, c.error_chain, r.body, r.sealed, c.id,
+       c.not_before
   FROM commands AS c
   LEFT JOIN command_results AS r ON r.command_id = c.id
 """
@@ -65,6 +67,7 @@ class NewCommand:
     payload: bytes
     sealed: bool = False
     expires_at: int | None = None
+    not_before: int | None = None  # held until then
 
 
 class HandedOut(NamedTuple):
@@ -89,6 +92,7 @@ class CommandRecord:
     connected_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime | None
+    not_before: datetime | None
     error_chain: list[dict[str, Any]]
     answer: bytes | None
     answer_sealed: bool
@@ -103,14 +107,15 @@ def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
     db.executemany(
         """
         INSERT INTO commands (uuid, enrollment_id, request_type, payload, sealed, queued_at,
-                              expires_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
+                              expires_at, not_before)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         """,
         [
-            (c.uuid, c.enrollment_id, c.request_type, c.payload, c.sealed, now, c.expires_at)
+            (c.uuid, c.enrollment_id, c.request_type, c.payload, c.sealed, now, c.expires_at,
+             c.not_before)
             for c in commands
         ],
-    )
+    )  # fmt: skip
 
 
 def exists(db: Connection, uuid: str, enrollment_id: str) -> bool:
@@ -326,4 +331,5 @@ def _record(row: tuple[Any, ...]) -> CommandRecord:
         answer=None if row[10] is None else bytes(row[10]),
         answer_sealed=bool(row[11]),
         sequence=row[12],
+        not_before=from_ms(row[13]),
     )

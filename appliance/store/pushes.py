@@ -9,11 +9,19 @@ from appliance.store.database import Connection
 
 _SPACING_MS = 10_000
 
+# When the first of the held commands is released, NULL if none is.
+_RELEASE = """
+(SELECT min(not_before) FROM commands
+  WHERE enrollment_id = :id AND finished_at IS NULL AND not_before > :now)
+"""
+
 _DUE = """
 SELECT p.enrollment_id, e.topic, e.push_token, e.push_magic, p.attempts, p.reminders,
        (SELECT max(c.id) FROM commands AS c
          WHERE c.enrollment_id = p.enrollment_id AND c.finished_at IS NULL
-           AND (c.expires_at IS NULL OR c.expires_at > :now))
+           AND (c.expires_at IS NULL OR c.expires_at > :now)
+           AND (c.not_before IS NULL OR c.not_before <= :now)),
+       :now
   FROM pushes AS p
   JOIN enrollments AS e ON e.id = p.enrollment_id
  WHERE p.refused_at IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL
@@ -31,6 +39,7 @@ class DuePush:
     attempts: int
     reminders: int
     newest_command: int | None  # the last one that this push announces; None: nothing waits
+    as_of: int  # what was held then is not announced
 
 
 def request(db: Connection, enrollment_id: str, now: int) -> None:
@@ -55,6 +64,38 @@ def request(db: Connection, enrollment_id: str, now: int) -> None:
                END
         """,
         {"id": enrollment_id, "now": now, "spacing": _SPACING_MS},
+    )
+
+
+def request_for_backlog(db: Connection, enrollment_id: str, now: int) -> None:
+    """Ask for a push when the first of the waiting commands may be handed out, if any waits."""
+    (waiting,) = db.execute(
+        """
+        SELECT min(coalesce(not_before, 0))
+          FROM commands
+         WHERE enrollment_id = :id AND finished_at IS NULL
+           AND (expires_at IS NULL OR expires_at > :now)
+        """,
+        {"id": enrollment_id, "now": now},
+    ).fetchone()
+    if waiting is None:
+        return
+    if waiting <= now:
+        request(db, enrollment_id, now)
+    else:
+        request_at(db, enrollment_id, waiting)
+
+
+def request_at(db: Connection, enrollment_id: str, moment: int) -> None:
+    """Ask for a push at a moment to come, when a held command is released."""
+    db.execute(
+        """
+        INSERT INTO pushes (enrollment_id, due_at)
+        VALUES (:id, :moment)
+        ON CONFLICT (enrollment_id) DO UPDATE
+           SET reminders = 0, due_at = min(coalesce(due_at, :moment), :moment)
+        """,
+        {"id": enrollment_id, "moment": moment},
     )
 
 
@@ -105,28 +146,32 @@ def accepted(
 ) -> None:
     """Apple took it; ask again at `remind_at` if the device has not answered by then.
 
-    A command that was queued while the push was on its way is announced by the next one, now.
+    A command that was queued while the push was on its way is announced by the next one, now;
+    a held one when it is released.
     """
-    values = {"id": push.enrollment_id, "newest": push.newest_command or 0, "now": now}
+    values = {
+        "id": push.enrollment_id, "newest": push.newest_command or 0, "as_of": push.as_of,
+        "now": now,
+    }  # fmt: skip
     db.execute(
         """
         UPDATE commands
            SET pushed_at = :now
          WHERE enrollment_id = :id AND finished_at IS NULL AND pushed_at IS NULL
-           AND id <= :newest
+           AND id <= :newest AND (not_before IS NULL OR not_before <= :as_of)
         """,
         values,
     )
-    later = db.execute(
+    (later,) = db.execute(
         """
-        SELECT 1
+        SELECT min(max(coalesce(not_before, 0), :now))
           FROM commands
          WHERE enrollment_id = :id AND finished_at IS NULL AND connected_at IS NULL
-           AND id > :newest
-         LIMIT 1
+           AND (id > :newest OR not_before > :as_of)
         """,
         values,
     ).fetchone()
+    due = [moment for moment in (later, remind_at) if moment is not None]
     db.execute(
         """
         UPDATE pushes
@@ -134,19 +179,20 @@ def accepted(
                outcome = 'accepted', apns_id = ?
          WHERE enrollment_id = ?
         """,
-        (remind_at if later is None else now, now, apns_id, push.enrollment_id),
+        (min(due, default=None), now, apns_id, push.enrollment_id),
     )
 
 
-def failed(db: Connection, enrollment_id: str, *, outcome: str, due_at: int) -> None:
-    """It did not get through; try again at `due_at`."""
+def failed(db: Connection, enrollment_id: str, *, outcome: str, due_at: int, now: int) -> None:
+    """It did not get through; try again at `due_at`, or when a held command is released."""
     db.execute(
-        """
+        f"""
         UPDATE pushes
-           SET due_at = ?, attempts = attempts + 1, outcome = ?
-         WHERE enrollment_id = ?
+           SET due_at = min(:due_at, coalesce({_RELEASE}, :due_at)), attempts = attempts + 1,
+               outcome = :outcome
+         WHERE enrollment_id = :id
         """,
-        (due_at, outcome, enrollment_id),
+        {"id": enrollment_id, "due_at": due_at, "outcome": outcome, "now": now},
     )
 
 
@@ -167,15 +213,19 @@ def refused(db: Connection, push: DuePush, *, outcome: str, now: int) -> None:
 
 
 def drop(db: Connection, enrollment_id: str, now: int) -> None:
-    """Forget the pending push, unless a command waits that was queued meanwhile."""
+    """Forget the pending push, unless a command waits that was queued meanwhile.
+
+    What is held keeps its push, at its time.
+    """
     db.execute(
-        """
+        f"""
         UPDATE pushes
-           SET due_at = NULL, reminders = 0
+           SET due_at = {_RELEASE}, reminders = 0
          WHERE enrollment_id = :id
            AND NOT EXISTS (SELECT 1 FROM commands
                             WHERE enrollment_id = :id AND finished_at IS NULL
-                              AND (expires_at IS NULL OR expires_at > :now))
+                              AND (expires_at IS NULL OR expires_at > :now)
+                              AND (not_before IS NULL OR not_before <= :now))
         """,
         {"id": enrollment_id, "now": now},
     )
@@ -185,5 +235,5 @@ def _due_push(row: tuple[Any, ...]) -> DuePush:
     return DuePush(
         enrollment_id=row[0], topic=row[1],
         token=None if row[2] is None else bytes(row[2]), push_magic=row[3],
-        attempts=row[4], reminders=row[5], newest_command=row[6],
+        attempts=row[4], reminders=row[5], newest_command=row[6], as_of=row[7],
     )  # fmt: skip

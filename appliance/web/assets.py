@@ -14,8 +14,12 @@ from appliance import resources
 # Only these are ever served; no request reaches the file system.
 _CONTENT_TYPES: Mapping[str, str] = {
     "app.css": "text/css",
+    "board.css": "text/css",
+    "board.js": "text/javascript",
     "enroll.js": "text/javascript",
     "icon.svg": "image/svg+xml",
+    "icons.svg": "image/svg+xml",
+    "sign_in.js": "text/javascript",
 }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import socket
 import time
 from collections import OrderedDict
 from ipaddress import ip_address, ip_network
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -16,6 +16,13 @@ from appliance.config import Config
 from appliance.errors import InvalidRequest, NotAuthenticated, NotAuthorized, ScopeMissing, TooMany
 from appliance.services.tokens import SCOPES, Caller
 from appliance.web.addresses import remote_address, within
+from appliance.web.cookies import (
+    SAFE_METHODS,
+    host_of,
+    is_foreign,
+    is_same_origin,
+    session_token,
+)
 from appliance.web.errors import Handler
 from appliance.web.keys import SERVICES
 
@@ -73,20 +80,23 @@ class Gate:
                 "this address may not use the administrator's interfaces",
                 fix="add its network to server.admin_allow",
             )
-        if not self._is_ours(_host_of(f"//{request.host}")):
+        if not self._is_ours(host_of(f"//{request.host}")):
             raise NotAuthorized(
                 "the Host header names another server",
                 fix="use the host of server.url, localhost, or an IP address",
             )
-        origin = request.headers.get("Origin")
-        if origin is not None and _host_of(origin) != _host_of(f"//{request.host}"):
+        if is_foreign(request):
             raise NotAuthorized("a page of another site may not call this server")
 
-    async def caller(self, request: web.Request) -> Caller:
+    async def caller(self, request: web.Request, *, sessions: bool = True) -> Caller:
         """Return who calls, once admitted and within the rate limit.
 
+        Args:
+            sessions: without a token, a session cookie of the page will do.
+
         Raises:
-            NotAuthenticated: no token, or one that is not valid.
+            NotAuthenticated: no token or session, or one that is not valid.
+            NotAuthorized: a session would change something, and the page's proof is missing.
             InvalidRequest: a token in the query, where logs and histories would keep it.
             TooMany: over `limits.api_per_second`.
         """
@@ -102,19 +112,26 @@ class Gate:
                     why="URLs are logged and remembered; revoke this token",
                     fix="send the header Authorization: Bearer TOKEN",
                 )
-        token = presented_token(request.headers.get("Authorization", ""))
-        caller = await request.app[SERVICES].tokens.authenticate(token)
+        authorization = request.headers.get("Authorization", "")
+        cookie = session_token(request) if sessions and not authorization else None
+        if cookie is not None:
+            caller = await _session_caller(request, cookie)
+            bucket = f"session of {caller.name}"
+        else:
+            services = request.app[SERVICES]
+            caller = await services.tokens.authenticate(presented_token(authorization))
+            bucket = caller.name
         if not within(remote_address(request), self._exempt):
-            self._rate.take(caller.name, time.monotonic())
+            self._rate.take(bucket, time.monotonic())
         return caller
 
-    async def require(self, request: web.Request, scope: str) -> Caller:
-        """Return who calls, if the token has `scope`.
+    async def require(self, request: web.Request, scope: str, *, sessions: bool = True) -> Caller:
+        """Return who calls, if the token has `scope`; whoever signed in has them all.
 
         Raises:
             ScopeMissing: it has not; and whatever `caller` raises.
         """
-        caller = await self.caller(request)
+        caller = await self.caller(request, sessions=sessions)
         if scope not in caller.scopes:
             raise ScopeMissing(
                 f"this needs the scope {scope}",
@@ -142,11 +159,31 @@ class Gate:
         return True  # no DNS name, so nothing that could be rebound
 
 
+GATE = web.AppKey("gate", Gate)
+
+
 def is_local(request: web.Request) -> bool:
     """Tell whether the request came through `run/api.sock`, which only its owner can open."""
     transport = request.transport
     connection = None if transport is None else transport.get_extra_info("socket")
     return connection is not None and connection.family == socket.AF_UNIX
+
+
+async def _session_caller(request: web.Request, cookie: str) -> Caller:
+    session = await request.app[SERVICES].accounts.session(cookie)
+    if session is None:
+        raise NotAuthenticated("the session has ended", fix="sign in again at /login")
+    if request.method not in SAFE_METHODS:
+        given = request.headers.get("X-CSRF-Token", "").encode("utf-8", "replace")
+        if not is_same_origin(request) or not hmac.compare_digest(
+            given, session.csrf_token.encode()
+        ):
+            raise NotAuthorized(
+                "a session changes something only from its own page",
+                why="the header X-CSRF-Token is missing or of another session",
+                fix="programs use a token: `appliance token create NAME`",
+            )
+    return session.caller
 
 
 def presented_token(authorization: str) -> str:
@@ -169,10 +206,3 @@ def presented_token(authorization: str) -> str:
         "this needs a token",
         fix="make one with `appliance token create NAME` and send Authorization: Bearer TOKEN",
     )
-
-
-def _host_of(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower().rstrip(".")
-    except ValueError:
-        return ""

@@ -15,7 +15,7 @@ from appliance.config import Config
 from appliance.errors import ApplianceError, Conflict, InvalidRequest, NotAuthenticated
 from appliance.mdm.command import parse_command
 from appliance.services import Services
-from appliance.services.commands import CommandOrder
+from appliance.services.command_orders import CommandOrder
 from appliance.services.tokens import Caller
 from appliance.web.api.operation import raw_body_of
 from appliance.web.api.push_certificate import split_pem
@@ -102,7 +102,7 @@ async def _enqueue(
         # The push follows at once and by name, hence none from the queue.
         order = CommandOrder(
             targets=[enrollment_id], plist=body, push=False, confirmation=False,
-            may_danger="danger" in caller.scopes,
+            may_danger="danger" in caller.scopes, by=caller.name,
         )  # fmt: skip
         try:
             await services.commands.enqueue(order)
@@ -161,7 +161,7 @@ def _guarded(gate: Gate, handler: Handler) -> Handler:
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         try:
-            request[CALLER] = await gate.require(request, "write")
+            request[CALLER] = await gate.require(request, "write", sessions=False)
             return await handler(request)
         except ApplianceError as error:
             status = 401 if isinstance(error, NotAuthenticated) else status_of(error, API_STATUS)

@@ -1,12 +1,12 @@
-"""The pages that people see before they have an account: one dataclass and one template each."""
+"""Pages: one dataclass and one template each. Here are those that need no account."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -19,6 +19,10 @@ from appliance import resources
 from appliance.web.assets import asset_url
 from appliance.web.languages import NAMES, Language, catalogue, choose_language
 from appliance.web.platforms import Platform
+
+_FOLDERS = ("", "board/")  # of templates; a template of the second is named "board/…"
+_LANGUAGE_COOKIE = "language"
+_YEAR_SECONDS = 365 * 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,15 +122,26 @@ def render(page: Page, language: Language) -> str:
 
 def respond(request: web.Request, page: Page, *, status: int = 200) -> web.Response:
     """Answer `request` with `page` in the language of its reader."""
-    language = choose_language(
-        request.headers.get("Accept-Language", ""), request.query.get("lang")
-    )
-    return web.Response(
+    language = language_of(request)
+    response = web.Response(
         text=render(page, language),
         status=status,
         content_type="text/html",
         headers={**security_headers(page), "Content-Language": language},
     )
+    if request.query.get("lang") == language:
+        response.set_cookie(
+            _LANGUAGE_COOKIE, language, max_age=_YEAR_SECONDS, secure=True, httponly=True,
+            samesite="Lax",
+        )  # fmt: skip
+    return response
+
+
+def language_of(request: web.Request) -> Language:
+    """Return the language that the reader asks for now, chose before, or has set the browser to."""
+    asked = request.query.get("lang"), request.cookies.get(_LANGUAGE_COOKIE)
+    chosen = next((one for one in asked if one in set(Language)), None)
+    return choose_language(request.headers.get("Accept-Language", ""), chosen)
 
 
 def security_headers(page: Page) -> dict[str, str]:
@@ -142,8 +157,9 @@ def security_headers(page: Page) -> dict[str, str]:
         ),
         "Cache-Control": "no-store",
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Referrer-Policy": "no-referrer",  # the address of an enrollment link is its secret
-        "Vary": "Accept-Language, User-Agent",
+        # Under "no-referrer" our own forms would come with `Origin: null`.
+        "Referrer-Policy": "same-origin",
+        "Vary": "Accept-Language, Cookie, User-Agent",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
     }
@@ -151,8 +167,11 @@ def security_headers(page: Page) -> dict[str, str]:
 
 def templates() -> Mapping[str, str]:
     """Return the source of every template by name."""
-    folder = "web/templates"
-    return {name: resources.text(f"{folder}/{name}") for name in resources.names(folder)}
+    return {
+        f"{folder}{name}": resources.text(f"web/templates/{folder}{name}")
+        for folder in _FOLDERS
+        for name in resources.names(f"web/templates/{folder}")
+    }
 
 
 @cache
@@ -168,7 +187,11 @@ def environment(language: Language) -> Environment:
     )
     environment.policies["ext.i18n.trimmed"] = True
     environment.globals.update(
-        asset_url=asset_url, language=language, languages=NAMES, platforms=list(Platform)
+        asset_url=asset_url,
+        language=language,
+        languages=NAMES,
+        now=partial(datetime.now, UTC),
+        platforms=list(Platform),
     )
     # Added by the i18n extension at run time, so no type checker knows it.
     environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]

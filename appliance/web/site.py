@@ -7,8 +7,9 @@ from cryptography import x509
 
 from appliance.config import Config
 from appliance.services import Services
-from appliance.web import api, enroll, health, mdm, nanomdm, openapi, scep
+from appliance.web import api, board, enroll, health, mdm, nanomdm, openapi, scep
 from appliance.web.assets import static_routes
+from appliance.web.authentication import GATE, Gate
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
 
@@ -28,15 +29,17 @@ def application(
     )
     app[CONFIG] = config
     app[SERVICES] = services
+    app[GATE] = Gate(config)
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
     app.add_routes(health.routes(config))
+    app.add_routes(static_routes())
     if devices:
         app.add_routes(mdm.routes(config))
         app.add_routes(scep.routes())
         app.add_routes(enroll.routes(config))
-        app.add_routes(static_routes())
     if admin:
+        app.add_routes(board.routes(config))
         app.add_routes(api.routes(config))
         app.add_routes(openapi.routes(config))
         if config.api.compat_nanomdm:

@@ -199,3 +199,19 @@ def test_a_second_server_on_the_directory_names_the_first(server: RunningServer)
     assert done.returncode == 7
     assert server.process is not None
     assert str(server.process.pid) in done.stderr
+
+
+def test_a_held_command_is_undone(
+    run: Cli, server: RunningServer, enrolled: tuple[str, str]
+) -> None:
+    enrollment_id, serial = enrolled
+    data = ("--data", server.data)
+    order = ("EraseDevice", "-p", "PIN=123456", "--confirm", serial, "--reason", "lost")
+    sent = run("command", "send", enrollment_id, *order, "--undo", "30", *data)
+    assert sent.status == 0
+    uuid_ = sent.out.strip()
+    assert f"command cancel {uuid_}" in sent.err
+    assert run("command", "cancel", uuid_, *data).status == 0
+    shown = run("command", "show", uuid_, "--json", *data).json
+    assert (shown["status"], shown["connected_at"]) == ("cancelled", None)
+    assert run("command", "send", enrollment_id, "ProfileList", "--undo", "61", *data).status == 2

@@ -35,6 +35,12 @@ class Woken:
     def pushes_to(self, token: bytes) -> int:
         return sum(push.token == token for push in self.apns.pushes)
 
+    async def pushed(self, command_uuid: str) -> None:
+        """Wait until the command shows that Apple accepted its push."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while (await self.api.command(command_uuid))["pushed_at"] is None:
+                await asyncio.sleep(0.05)
+
 
 @pytest.fixture
 async def woken(tmp_path: Path) -> AsyncIterator[Woken]:
@@ -59,7 +65,8 @@ async def woken(tmp_path: Path) -> AsyncIterator[Woken]:
     await apns.stop()
 
 
-async def _until(holds: Callable[[], bool]) -> None:
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while not holds():
             await asyncio.sleep(0.02)
@@ -68,13 +75,13 @@ async def _until(holds: Callable[[], bool]) -> None:
 async def test_a_queued_command_wakes_its_device_and_shows_when(woken: Woken) -> None:
     device = await woken.api.enroll()
     queued = await woken.api.queue(device.id)
-    await _until(lambda: woken.pushes_to(device.token) == 1)
+    await until(lambda: woken.pushes_to(device.token) == 1)
 
     push = woken.apns.pushes[-1]
     assert push.push_magic == device.push_magic
     assert push.headers["apns-topic"] == woken.server.topic
     assert push.headers["apns-push-type"] == "mdm"
-    await _pushed(woken.api, queued)
+    await woken.pushed(queued)
     assert (await device.idle()).command is not None
     shown = await woken.api.command(queued)
     assert shown["queued_at"] <= shown["pushed_at"] <= shown["connected_at"]
@@ -83,7 +90,7 @@ async def test_a_queued_command_wakes_its_device_and_shows_when(woken: Woken) ->
 async def test_a_burst_of_commands_is_one_push(woken: Woken) -> None:
     device = await woken.api.enroll()
     first = await woken.api.queue(device.id)
-    await _pushed(woken.api, first)
+    await woken.pushed(first)
     for _ in range(5):
         await woken.api.queue(device.id)
     await asyncio.sleep(0.5)
@@ -96,7 +103,7 @@ async def test_an_unregistered_token_is_left_alone_until_the_device_renews_it(
     device = await woken.api.enroll()
     woken.apns.script(device.token, ApnsAnswer(status=410, reason="Unregistered"))
     await woken.api.queue(device.id)
-    await _until(lambda: woken.pushes_to(device.token) == 1)
+    await until(lambda: woken.pushes_to(device.token) == 1)
     await asyncio.sleep(0.3)
     await woken.api.queue(device.id)
     await asyncio.sleep(0.5)
@@ -104,24 +111,24 @@ async def test_an_unregistered_token_is_left_alone_until_the_device_renews_it(
 
     device.token = b"renewed" * 4
     await device.token_update()
-    await _until(lambda: woken.pushes_to(device.token) == 1)
+    await until(lambda: woken.pushes_to(device.token) == 1)
 
 
 async def test_a_busy_push_server_is_asked_again(woken: Woken) -> None:
     device = await woken.api.enroll()
     woken.apns.script(device.token, ApnsAnswer(status=503, reason="ServiceUnavailable"))
     queued = await woken.api.queue(device.id)
-    await _until(lambda: woken.pushes_to(device.token) == 2)
-    await _pushed(woken.api, queued)
+    await until(lambda: woken.pushes_to(device.token) == 2)
+    await woken.pushed(queued)
 
 
 async def test_a_renewed_certificate_is_used_without_a_restart(woken: Woken) -> None:
     device = await woken.api.enroll()
-    await _pushed(woken.api, await woken.api.queue(device.id))
+    await woken.pushed(await woken.api.queue(device.id))
     before = woken.apns.connection_count
     assert await woken.import_certificate(woken.authority.push(woken.server.topic)) == 200
     await device.idle()
-    await _pushed(woken.api, await woken.api.queue(device.id))
+    await woken.pushed(await woken.api.queue(device.id))
     assert woken.apns.connection_count == before + 1
 
 
@@ -146,15 +153,9 @@ async def test_h07_a_certificate_with_another_topic_is_refused_with_the_number_o
 
 async def test_a_device_that_was_told_and_has_nothing_left_is_not_told_again(woken: Woken) -> None:
     device: Device = await woken.api.enroll()
-    await _pushed(woken.api, await woken.api.queue(device.id))
+    await woken.pushed(await woken.api.queue(device.id))
     reply = await device.idle()
     assert reply.command is not None
     assert (await device.acknowledge(reply.command)).command is None
     await asyncio.sleep(0.3)
     assert woken.pushes_to(device.token) == 1
-
-
-async def _pushed(api: Api, command_uuid: str) -> None:
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        while (await api.command(command_uuid))["pushed_at"] is None:
-            await asyncio.sleep(0.05)

@@ -68,7 +68,7 @@ CREATE TABLE commands (
     connected_at   INTEGER,                      -- the device first received it
     finished_at    INTEGER,
     expires_at     INTEGER,
-    error_chain    TEXT,                         -- JSON
+    error_chain    TEXT, not_before INTEGER,                         -- JSON
     UNIQUE (uuid, enrollment_id),
     CHECK ((finished_at IS NULL) = (status IN ('queued', 'sent', 'not_now')))
 ) STRICT;
@@ -144,6 +144,14 @@ CREATE TABLE events (
 
 CREATE INDEX events_by_enrollment ON events (enrollment_id, id);
 
+CREATE TABLE one_time_codes (
+    sha256      BLOB    PRIMARY KEY,
+    user_id     INTEGER REFERENCES users (id) ON DELETE CASCADE, -- NULL: makes the first user
+    expires_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX one_time_codes_by_user ON one_time_codes (user_id);
+
 CREATE TABLE push_certificate (
     id           INTEGER PRIMARY KEY CHECK (id = 1),
     topic        TEXT    NOT NULL,
@@ -167,10 +175,29 @@ CREATE TABLE pushes (
 
 CREATE INDEX pushes_due ON pushes (due_at) WHERE due_at IS NOT NULL;
 
+CREATE TABLE sessions (
+    sha256      BLOB    PRIMARY KEY,              -- of the cookie's value
+    user_id     INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at  INTEGER NOT NULL,
+    seen_at     INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX sessions_by_user ON sessions (user_id);
+
 CREATE TABLE settings (
     key    TEXT PRIMARY KEY,
     value  TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE sqlite_sequence(name,seq);
+
+CREATE TABLE users (
+    id                   INTEGER PRIMARY KEY,
+    name                 TEXT    NOT NULL,
+    folded_name          TEXT    NOT NULL UNIQUE, -- what is compared: "Aki" and "aki" are one user
+    password             TEXT    NOT NULL,        -- Argon2id, as a PHC string
+    created_at           INTEGER NOT NULL,
+    password_changed_at  INTEGER NOT NULL,
+    signed_in_at         INTEGER
+) STRICT;
 

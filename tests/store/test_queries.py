@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from appliance.store import certificates, commands, enrollments, links, pushes, tokens
+from appliance.store import (
+    certificates,
+    commands,
+    enrollments,
+    links,
+    one_time_codes,
+    pushes,
+    sessions,
+    tokens,
+    users,
+)
 from appliance.store.database import Connection, Database
 
 _SCAN = re.compile(r"\bSCAN\b")
@@ -26,6 +36,11 @@ class _Recorder:
         return self._db.execute(sql, values)
 
 
+_PUSH = pushes.DuePush(
+    enrollment_id="A", topic=None, token=None, push_magic=None, attempts=0, reminders=0,
+    newest_command=1, as_of=1,
+)  # fmt: skip
+
 _HOT = {
     "next command": lambda db: commands.next_command(db, "A", idle=True, now=1),
     "after NotNow": lambda db: commands.next_command(db, "A", idle=False, now=1),
@@ -38,8 +53,15 @@ _HOT = {
     "channels": lambda db: enrollments.channels(db, "A"),
     "certificate": lambda db: certificates.by_sha256(db, b"1"),
     "transaction": lambda db: certificates.by_transaction(db, "T", b"1", since=0),
+    "push for the backlog": lambda db: pushes.request_for_backlog(db, "A", 1),
+    "push accepted": lambda db: pushes.accepted(db, _PUSH, apns_id="X", now=1, remind_at=None),
+    "push failed": lambda db: pushes.failed(db, "A", outcome="retry", due_at=2, now=1),
+    "push dropped": lambda db: pushes.drop(db, "A", 1),
     "due pushes": lambda db: pushes.due(db, 1, limit=10),
     "token": lambda db: tokens.find(db, "T"),
+    "session": lambda db: sessions.find(db, b"1", created_after=0, seen_after=0),
+    "user": lambda db: users.find(db, "aki"),
+    "sign-in code": lambda db: one_time_codes.take(db, b"1", 1),
     "expired challenges": lambda db: links.void_expired(db, 1),
 }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import plistlib
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -160,3 +162,53 @@ async def test_d12_hostile_names_stay_data(api: ApiClient) -> None:
     for name in ("=cmd|'/C calc'!A1", "<script>alert(1)</script>", "a'; DROP TABLE commands; --"):
         answer = await send(api, name)
         assert (answer.status, answer.json["code"]) == (404, "device.not_found")
+
+
+async def test_an_order_that_can_be_undone_says_until_when(api: ApiClient) -> None:
+    api.enroll("one")
+    body = {"undo_seconds": 30, "reason": "lost on the train"}
+    (queued,) = (await send(api, "one", **body)).json["commands"]
+    shown = (await api.call("GET", f"{COMMANDS}/{queued['id']}")).json
+    held = datetime.fromisoformat(shown["not_before"]) - datetime.fromisoformat(shown["queued_at"])
+    assert held.total_seconds() == 30
+    assert queued["not_before"] == shown["not_before"]
+    (plain,) = (await send(api, "one")).json["commands"]
+    assert plain["not_before"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"undo_seconds": 61}, "/undo_seconds"),
+        ({"undo_seconds": -1}, "/undo_seconds"),
+        ({"undo_seconds": "soon"}, "/undo_seconds"),
+        ({"reason": "x" * 501}, "/reason"),
+        ({"undo_seconds": 60, "expires_at": "{soon}"}, "/expires_at"),
+    ],
+)
+async def test_a_hold_has_limits(api: ApiClient, body: dict[str, Any], pointer: str) -> None:
+    api.enroll("one")
+    if "expires_at" in body:
+        body = {**body, "expires_at": (datetime.now(UTC) + timedelta(seconds=30)).isoformat()}
+    answer = await send(api, "one", **body)
+    assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, pointer)
+    assert (await api.call("GET", "/api/v1/devices/one")).json["queue_depth"] == 0
+
+
+async def test_a_dangerous_order_is_recorded_with_its_reason_and_without_its_secrets(
+    api: ApiClient,
+) -> None:
+    api.enroll("one")
+    await send(
+        api, "one", request_type="EraseDevice", parameters={"PIN": "918273"},
+        confirm={"serial_number": "SERIAL-one"}, reason="lost on the train",
+    )  # fmt: skip
+    with api.database() as db:
+        ((enrollment_id, data),) = db.execute(
+            "SELECT enrollment_id, data FROM events WHERE kind = 'command.ordered'"
+        ).fetchall()
+    assert enrollment_id == "one"
+    recorded = json.loads(data)
+    assert recorded["reason"] == "lost on the train"
+    assert (recorded["request_type"], recorded["by"]) == ("EraseDevice", "tests")
+    assert "918273" not in data

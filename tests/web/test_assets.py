@@ -23,7 +23,7 @@ async def client() -> AsyncIterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("name", ["app.css", "enroll.js", "icon.svg"])
+@pytest.mark.parametrize("name", assets())
 async def test_file_is_served_to_be_kept_for_ever(client: Client, name: str) -> None:
     answer = await client.get(asset_url(name))
 

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from appliance import web
 from appliance.errors import MalformedMessage
 from appliance.web.languages import Language, catalogue, choose_language, read_po
 from appliance.web.pages import environment, templates
 
 PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}")
+# English says these without a number; the other plural form carries it.
+WORDS_FOR_ONE = frozenset({"once"})
 MARKUP = re.compile(r"</?\w+>|&\w+;")
 
 
 def messages() -> set[str]:
-    """Return every text of every template, as the catalogue's key."""
-    found = set()
+    """Return every text of every template and of every page's Python, as the catalogue's key."""
+    found = set(marked_texts())
     # Added by jinja2's i18n extension at run time, so no type checker knows it.
     extract = environment(Language.ENGLISH).extract_translations  # type: ignore[attr-defined]
     for source in templates().values():
         for _, _, message in extract(source):
             found.add(message if isinstance(message, str) else message[0])
     return found
+
+
+def marked_texts() -> Iterator[str]:
+    """Yield what stands in a call of `languages.text`."""
+    for path in Path(web.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "text"
+            ):
+                yield ast.literal_eval(node.args[0])
 
 
 @pytest.mark.parametrize(
@@ -58,9 +76,16 @@ def test_every_text_has_a_japanese_translation() -> None:
     assert translated.keys() - messages() == set(), "no longer used"
 
 
+def test_a_text_of_two_areas_has_one_translation() -> None:
+    seen: dict[str, str] = {}
+    for path in Path(web.__file__).parent.glob("locale/ja/LC_MESSAGES/*.po"):
+        for message, translation in read_po(path.read_text("utf-8")).items():
+            assert seen.setdefault(message, translation) == translation, (path.name, message)
+
+
 def test_translations_keep_placeholders_and_markup() -> None:
     for message, text in catalogue(Language.JAPANESE).messages.items():
-        if message != "once":
+        if message not in WORDS_FOR_ONE:
             assert set(PLACEHOLDER.findall(message)) == set(PLACEHOLDER.findall(text)), message
         # Menu names may be written out differently, tags must pair up alike.
         assert MARKUP.sub("", text).count("<") == 0, message

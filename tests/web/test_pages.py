@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from appliance.web.board.login import SetupPage, SignInPage, Trouble
 from appliance.web.languages import Language
 from appliance.web.pages import (
     EnrollCodePage,
@@ -59,6 +60,18 @@ PAGES: list[Page] = [
     *(RefusedPage(organization=OFFICE, host=HOST, reason=reason) for reason in Refusal),
     HelpPage(organization=OFFICE, host=HOST, path="/mdm"),
     HomePage(organization=OFFICE, host=HOST, version="1.2.3"),
+    SignInPage(organization=OFFICE, host=HOST),
+    SetupPage(organization=OFFICE, host=HOST, min_password=12),
+    *(
+        page
+        for trouble in Trouble
+        for page in (
+            SignInPage(organization=OFFICE, host=HOST, trouble=trouble, wait_minutes=2),
+            SetupPage(
+                organization=OFFICE, host=HOST, min_password=12, trouble=trouble, wait_minutes=2
+            ),
+        )
+    ),
 ]
 
 
@@ -193,7 +206,7 @@ def test_answer_is_in_the_language_of_the_reader_and_never_stored() -> None:
     assert answer.status == 403
     assert answer.headers["Content-Language"] == "ja"
     assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
 
 
 def test_policy_forbids_everything_inline_and_foreign() -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from appliance.errors import MalformedMessage
 from appliance.mdm.catalogue import CommandSpec, catalogue
-from appliance.services.commands import CommandOrder
+from appliance.services.command_orders import CommandOrder
 from appliance.services.tokens import Caller
 from appliance.store.commands import CommandRecord
 from appliance.web.api.operation import (
@@ -47,6 +47,7 @@ async def enqueue(request: web.Request) -> web.Response:
         plist=body.plist, push=body.push, expires_at=body.expires_at,
         may_danger="danger" in caller_of(request).scopes,
         confirm=None if body.confirm is None else msgspec.to_builtins(body.confirm),
+        undo_seconds=body.undo_seconds, reason=body.reason, by=caller_of(request).name,
     )  # fmt: skip
     return answer({"commands": await services_of(request).commands.enqueue(order)}, status=202)
 
@@ -86,7 +87,8 @@ def _command_answer(record: CommandRecord, caller: Caller) -> CommandAnswer:
         id=record.id, target=record.target, request_type=record.request_type,
         status=record.status, queued_at=record.queued_at, pushed_at=record.pushed_at,
         connected_at=record.connected_at, finished_at=record.finished_at,
-        expires_at=record.expires_at, error_chain=record.error_chain,
+        expires_at=record.expires_at, not_before=record.not_before,
+        error_chain=record.error_chain,
         result=_result(record.answer, reveal="secrets" in caller.scopes),
     )  # fmt: skip
 

@@ -99,7 +99,10 @@ class Confirmation(Body):
 
 
 class CommandBody(Body):
-    """Either `request_type` with `parameters`, or `plist`: a whole command, base64."""
+    """Either `request_type` with `parameters`, or `plist`: a whole command, base64.
+
+    For `undo_seconds` nothing is sent and the command can be cancelled; `reason` is for the audit.
+    """
 
     targets: list[str]
     request_type: str | None = None
@@ -108,6 +111,8 @@ class CommandBody(Body):
     push: bool = True
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
     confirm: Confirmation | None = None
+    undo_seconds: Annotated[float, Meta(ge=0, le=60)] = 0
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class QueuedAnswer(Answer):
@@ -116,6 +121,7 @@ class QueuedAnswer(Answer):
     id: str
     target: str
     status: str
+    not_before: datetime | None
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -137,6 +143,7 @@ class CommandAnswer(Answer):
     connected_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime | None
+    not_before: datetime | None
     error_chain: list[dict[str, Any]]
     result: dict[str, Any] | None
     channels: list[CommandAnswer] | UnsetType = UNSET

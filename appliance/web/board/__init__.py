@@ -1,0 +1,15 @@
+"""The board: the page of an administrator, one module a section."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from appliance.config import Config
+from appliance.web.board import login
+
+
+def routes(config: Config) -> list[web.RouteDef]:
+    """Return the routes of all sections."""
+    return [
+        *login.routes(config),
+    ]
