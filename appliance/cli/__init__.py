@@ -27,6 +27,7 @@ NOUNS = {
     "tls": "tls:tls",
     "ca": "ca:ca",
     "token": "token:token",
+    "simulate": "simulate:simulate",
 }
 
 root = LazyGroup(

@@ -24,7 +24,7 @@ async def measure(folder: Path, *, rounds: int) -> dict[str, list[Sample]]:
     """The rate of accepted pushes, all over connections that are open already."""
     folder.mkdir()
     port = peers.free_port()
-    program = [sys.executable, "-m", "tests.apns_server", "--directory", str(folder)]
+    program = [sys.executable, "-m", "scripts.benchmarks.apns", "--directory", str(folder)]
     arguments = [*program, "--port", str(port), "--topic", TOPIC]
     with peers.started(arguments, port, folder, core=peers.LOAD_CORE):
         os.sched_setaffinity(0, {peers.SERVER_CORE})
@@ -36,7 +36,8 @@ async def measure(folder: Path, *, rounds: int) -> dict[str, list[Sample]]:
 
 
 async def _rounds(port: int, folder: Path, rounds: int) -> list[Sample]:
-    pair, anchor = (folder / "push.pem").read_bytes(), folder / "ca.pem"
+    pair = (folder / "push.pem").read_bytes() + (folder / "push.key").read_bytes()
+    anchor = folder / "ca.pem"
     context = push_ssl_context(pair, b"", str(anchor), str(folder))
     sender = PushSender(host="127.0.0.1", port=port, ssl_context=context)
     try:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.apns import PushSender, PushTarget, push_ssl_context
-from tests.apns_certificates import TOPIC, ApnsAuthority, server_ssl_context
-from tests.apns_server import ApnsServer
+from appliance.simulator.apns import ApnsServer
+from appliance.simulator.apns_certificates import TOPIC, ApnsAuthority, server_ssl_context
 
 TARGET = PushTarget(token=b"\x01\x02\x03\xff", push_magic='magic-"ü"', topic=TOPIC)
 

@@ -10,8 +10,8 @@ import pytest
 
 from appliance.apns import Accepted, Outcome, PushSender, Retry, connection
 from appliance.apns.connection import PushConnection
+from appliance.simulator.apns import ApnsAnswer, ApnsServer, Fault
 from tests.apns.conftest import TARGET, MakeSender, target
-from tests.apns_server import ApnsAnswer, ApnsServer, Fault
 
 
 async def send(sender: PushSender, number: int = 0) -> Outcome:

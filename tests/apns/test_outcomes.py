@@ -21,9 +21,9 @@ from appliance.apns import (
     TokenRefused,
 )
 from appliance.apns.outcome import Answer, outcome_of
+from appliance.simulator.apns import ApnsAnswer, ApnsServer
+from appliance.simulator.apns_certificates import TOPIC
 from tests.apns.conftest import TARGET, target
-from tests.apns_certificates import TOPIC
-from tests.apns_server import ApnsAnswer, ApnsServer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -16,9 +16,9 @@ from appliance.apns import (
     push_ssl_context,
 )
 from appliance.errors import ConfigError, InvalidRequest
+from appliance.simulator.apns import ApnsServer
+from appliance.simulator.apns_certificates import ApnsAuthority
 from tests.apns.conftest import TARGET, MakeSender, client_context
-from tests.apns_certificates import ApnsAuthority
-from tests.apns_server import ApnsServer
 
 
 async def test_a_push_certificate_of_another_ca_is_refused(

@@ -16,9 +16,10 @@ from typing import Any
 
 import aiohttp
 
-from . import cms
-from .keys import Identity, rsa_key
-from .profile import Profile
+from appliance.simulator import cms
+from appliance.simulator.keys import Identity, rsa_key
+from appliance.simulator.profile import Profile
+
 from .scep import ScepClient
 
 CHECK_IN = "application/x-apple-aspen-mdm-checkin"

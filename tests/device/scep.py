@@ -11,43 +11,37 @@ import aiohttp
 import yarl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from . import cms, der
-from .keys import Identity, Pair, PrivateKey, name, rsa_key, self_signed
+from appliance.simulator import cms
+from appliance.simulator.failures import ScepFailure
+from appliance.simulator.keys import Identity, Pair, PrivateKey, name, rsa_key, self_signed
+from appliance.simulator.scep import (
+    MESSAGE_TYPE,
+    PKCS_REQ,
+    PKI_STATUS,
+    RENEWAL_REQ,
+    CertRep,
+    PkiMessage,
+    certificate_request,
+    read_reply,
+    request_attributes,
+)
 
-PKCS_REQ = "19"
-RENEWAL_REQ = "17"
-
-MESSAGE_TYPE = "2.16.840.1.113733.1.9.2"
-PKI_STATUS = "2.16.840.1.113733.1.9.3"
-FAIL_INFO = "2.16.840.1.113733.1.9.4"
-SENDER_NONCE = "2.16.840.1.113733.1.9.5"
-RECIPIENT_NONCE = "2.16.840.1.113733.1.9.6"
-TRANSACTION_ID = "2.16.840.1.113733.1.9.7"
+__all__ = [
+    "MESSAGE_TYPE", "PKCS_REQ", "PKI_STATUS", "RENEWAL_REQ", "CertRep", "PkiMessage",
+    "ScepFailure", "certificate_request", "read_reply",
+]  # fmt: skip
 
 # RFC 8894 section 3.2.1.4
 BAD_ALG, BAD_MESSAGE_CHECK, BAD_REQUEST, BAD_TIME, BAD_CERT_ID = "0", "1", "2", "3", "4"
 
-
-class ScepFailure(Exception):
-    """The server refused: HTTP status, or failInfo of a signed CertRep."""
-
-    def __init__(self, *, status: int, fail_info: str | None = None, body: bytes = b"") -> None:
-        super().__init__(f"HTTP {status}, failInfo {fail_info}: {body[:200]!r}")
-        self.status = status
-        self.fail_info = fail_info
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PkiMessage:
-    """One request and what is needed to check its answer."""
-
-    der: bytes
-    signer: Identity
-    key: PrivateKey
-    transaction_id: str
-    sender_nonce: bytes
+# For messages that must be refused; no honest device uses it.
+cms.DIGESTS["md5"] = cms.Digest(
+    oid="1.2.840.113549.2.5",
+    algorithm=hashes.MD5(),  # noqa: S303
+    rsa_oid="1.2.840.113549.1.1.4",
+    ecdsa_oid="1.2.840.10045.4.1",
+)
 
 
 @dataclass(kw_only=True)
@@ -68,21 +62,8 @@ class Options:
     envelope: bytes | None = None
 
 
-def certificate_request(
-    key: PrivateKey, subject: x509.Name, challenge: str | None, *, digest: str = "sha256"
-) -> bytes:
-    """A PKCS#10 request; `challenge` None leaves the attribute out."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    if challenge is not None:
-        password = x509.ObjectIdentifier("1.2.840.113549.1.9.7")
-        builder = builder.add_attribute(password, challenge.encode())
-    algorithm = cms.DIGESTS[digest].algorithm
-    assert isinstance(algorithm, hashes.SHA256 | hashes.SHA512)
-    return builder.sign(key, algorithm).public_bytes(Encoding.DER)
-
-
 def pki_message(
-    request: bytes, key: PrivateKey, authority: x509.Certificate, signer: Identity, options: Options
+    request: bytes, authority: x509.Certificate, signer: Identity, options: Options
 ) -> PkiMessage:
     """Encrypt the request to the authority and sign the whole."""
     sealed = options.envelope or cms.envelope(
@@ -90,11 +71,13 @@ def pki_message(
     )
     signers = []
     for identity in (signer, *options.extra_signers):
-        attributes = cms.basic_attributes(sealed, options.digest)
-        if options.message_type is not None:
-            attributes.append(cms.attribute(MESSAGE_TYPE, der.printable(options.message_type)))
-        attributes.append(cms.attribute(TRANSACTION_ID, der.printable(options.transaction_id)))
-        attributes.append(cms.attribute(SENDER_NONCE, der.octets(options.sender_nonce)))
+        attributes = request_attributes(
+            sealed,
+            options.digest,
+            options.message_type,
+            options.transaction_id,
+            options.sender_nonce,
+        )
         attributes = options.change_attributes(attributes)
         signers.append(
             cms.Signer(
@@ -107,46 +90,8 @@ def pki_message(
     return PkiMessage(
         der=cms.signed_data(sealed, signers, certificates=options.certificates),
         signer=signer,
-        key=key,
         transaction_id=options.transaction_id,
         sender_nonce=options.sender_nonce,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertRep:
-    """A verified answer."""
-
-    status: str
-    fail_info: str | None
-    certificates: Sequence[x509.Certificate]
-    opened: cms.Opened | None
-    digest: str
-
-
-def read_reply(reply: bytes, message: PkiMessage, authority: x509.Certificate) -> CertRep:
-    """Verify signature, transaction and nonces of a CertRep, then open its envelope."""
-    verified = cms.verify(reply)
-    attributes = verified.attributes
-    assert verified.signer == authority, "signed by the authority"
-    assert attributes[MESSAGE_TYPE] == b"3"
-    assert attributes[TRANSACTION_ID] == message.transaction_id.encode("latin-1")
-    assert attributes[RECIPIENT_NONCE] == message.sender_nonce
-    assert len(attributes[SENDER_NONCE]) >= 16
-    status = attributes[PKI_STATUS].decode()
-    certificates: list[x509.Certificate] = []
-    opened = None
-    if status == "0":
-        assert verified.content is not None
-        opened = cms.open_envelope(verified.content, message.signer)
-        certificates = cms.certificates_of(opened.content)
-    fail_info = attributes.get(FAIL_INFO, b"").decode() or None
-    return CertRep(
-        status=status,
-        fail_info=fail_info,
-        certificates=certificates,
-        opened=opened,
-        digest=verified.digest,
     )
 
 
@@ -196,7 +141,7 @@ class ScepClient:
         status, body = await self.post(message.der)
         if status != 200:
             raise ScepFailure(status=status, body=body)
-        reply = read_reply(body, message, authority)
+        reply = read_reply(body, message, [authority])
         if reply.status != "0":
             raise ScepFailure(status=200, fail_info=reply.fail_info)
         return reply
@@ -216,7 +161,7 @@ class ScepClient:
         signer = signer or self_signed(name(*subject), key)
         request = request or certificate_request(key, name(*subject), challenge)
         authority = await self.authority()
-        message = pki_message(request, key, authority, signer, options or Options())
+        message = pki_message(request, authority, signer, options or Options())
         reply = await self.exchange(message, authority)
         certificate = reply.certificates[0]
         assert certificate.public_key() == key.public_key(), "issued for the requested key"
@@ -236,6 +181,6 @@ class ScepClient:
         request = certificate_request(key, subject or identity.certificate.subject, challenge)
         authority = await self.authority()
         options = options or Options(message_type=RENEWAL_REQ)
-        message = pki_message(request, key, authority, identity, options)
+        message = pki_message(request, authority, identity, options)
         reply = await self.exchange(message, authority)
         return Identity(certificate=reply.certificates[0], key=key)

@@ -21,10 +21,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from . import keys
-from .cms import pem
+from appliance.simulator import keys
+from appliance.simulator.cms import pem
+from appliance.simulator.keys import Identity
+
 from .device import Device
-from .keys import Identity
 
 START_SECONDS = 20
 SCOPES = ("admin", "danger", "read", "secrets", "write")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.device import cms, keys
-from tests.device.cms import Signer
-from tests.device.keys import Identity
+from appliance.simulator import cms, keys
+from appliance.simulator.cms import Signer
+from appliance.simulator.failures import MessageRefused
+from appliance.simulator.keys import Identity
 
 BODY = b"<plist>\r\n<dict/>\n</plist>\x00"
 
@@ -80,5 +81,5 @@ def test_an_envelope_and_a_signed_message_read_back(identity: Identity) -> None:
 def test_a_signature_over_other_content_is_noticed(identity: Identity) -> None:
     attributes = cms.basic_attributes(b"other", "sha256")
     signed = cms.signed_data(BODY, [Signer(identity=identity, attributes=attributes)])
-    with pytest.raises(AssertionError, match="messageDigest"):
+    with pytest.raises(MessageRefused, match="messageDigest"):
         cms.verify(signed)

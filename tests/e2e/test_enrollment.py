@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from appliance.simulator.profile import Profile
 from tests.device.device import Device
-from tests.device.profile import Profile
 from tests.device.server import Api
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.device.profile import Profile
+from appliance.simulator.profile import Profile
 from tests.device.server import Api
 
 DEVICES = int(os.environ.get("MDMB_DEVICES", "5"))

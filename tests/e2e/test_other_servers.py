@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.device.cms import pem
+from appliance.simulator.cms import pem
 from tests.device.device import Device
 from tests.device.fixtures import start_server
 from tests.device.server import Api, RunningServer

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.apns_certificates import ApnsAuthority, Pair, server_ssl_context
-from tests.apns_server import ApnsAnswer, ApnsServer
+from appliance.simulator.apns import ApnsAnswer, ApnsServer
+from appliance.simulator.apns_certificates import ApnsAuthority, Pair, server_ssl_context
 from tests.device.device import Device
 from tests.device.server import Api, RunningServer
 

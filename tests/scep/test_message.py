@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from appliance.errors import BadSignature, MalformedMessage, ScepRefused, UnsupportedAlgorithm
 from appliance.scep import message as scep
+from appliance.simulator import cms as device_cms
+from appliance.simulator import der as device_der
+from appliance.simulator.keys import Identity, name, rsa_key, self_signed
 from appliance.wire import certificates
 from appliance.wire.envelope import Cipher
-from tests.device import cms as device_cms
-from tests.device import der as device_der
+from appliance.simulator.scep import SENDER_NONCE
 from tests.device import scep as device
-from tests.device.keys import Identity, name, rsa_key, self_signed
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -45,7 +46,7 @@ def _message(
 ) -> device.PkiMessage:
     phone = _phone()
     request = request or device.certificate_request(phone.key, SUBJECT, "sesame")
-    return device.pki_message(request, phone.key, _ca()[0], phone, options or device.Options())
+    return device.pki_message(request, _ca()[0], phone, options or device.Options())
 
 
 def _issue(public_key: certificates.PublicKey) -> x509.Certificate:
@@ -70,7 +71,7 @@ def test_a_client_gets_its_certificate_in_its_own_cipher_and_digest(
 
     assert request.transaction_id == message.transaction_id
     assert csr.challenge_password == "sesame"
-    read = device.read_reply(reply, message, _ca()[0])
+    read = device.read_reply(reply, message, [_ca()[0]])
     assert (read.status, read.digest) == ("0", digest)
     assert list(read.certificates) == [issued]
     assert read.opened is not None
@@ -82,14 +83,14 @@ def test_a_failure_names_its_reason_and_carries_no_content() -> None:
     request = scep.parse_request(message.der)
     for fail_info in (scep.BAD_ALG, scep.BAD_REQUEST, scep.BAD_CERT_ID):
         reply = scep.failure(request, fail_info, *_ca())
-        read = device.read_reply(reply, message, _ca()[0])
+        read = device.read_reply(reply, message, [_ca()[0]])
         assert (read.status, read.fail_info) == ("2", str(fail_info))
 
 
 def test_two_answers_never_share_a_nonce() -> None:
     request = scep.parse_request(_message().der)
     nonces = {
-        device_cms.verify(scep.failure(request, 2, *_ca())).attributes[device.SENDER_NONCE]
+        device_cms.verify(scep.failure(request, 2, *_ca())).attributes[SENDER_NONCE]
         for _ in range(5)
     }
     assert len(nonces) == 5
@@ -140,7 +141,7 @@ def test_identifiers_of_any_reasonable_length_are_returned_verbatim() -> None:
     for nonce, transaction in ((b"", "x"), (b"n" * 8, "A" * 255), (b"n" * 64, "a b'()+,-./:=?")):
         message = _message(device.Options(sender_nonce=nonce, transaction_id=transaction))
         request = scep.parse_request(message.der)
-        device.read_reply(scep.failure(request, 2, *_ca()), message, _ca()[0])
+        device.read_reply(scep.failure(request, 2, *_ca()), message, [_ca()[0]])
     for options in (
         device.Options(sender_nonce=b"n" * 65),
         device.Options(transaction_id="A" * 256),
@@ -199,7 +200,7 @@ def test_b18_what_cannot_be_read_is_always_bad_request() -> None:
 def test_a_signer_that_cannot_be_answered_is_bad_alg() -> None:
     signer = self_signed(SUBJECT, ec.generate_private_key(ec.SECP256R1()))
     csr = device.certificate_request(signer.key, SUBJECT, "sesame")
-    message = device.pki_message(csr, signer.key, _ca()[0], signer, device.Options())
+    message = device.pki_message(csr, _ca()[0], signer, device.Options())
     assert _refusal(message) == scep.BAD_ALG
 
 

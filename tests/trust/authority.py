@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from appliance.simulator.profile import Profile
 from tests.device.database import certificate_count
-from tests.device.profile import Profile
 from tests.device.scep import ScepClient, ScepFailure
 from tests.device.server import Api
 

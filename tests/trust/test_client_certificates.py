@@ -14,10 +14,10 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 
-from tests.device import keys
+from appliance.simulator import keys
+from appliance.simulator.keys import Identity
 from tests.device.device import Device
 from tests.device.fixtures import start_server
-from tests.device.keys import Identity
 from tests.device.server import Api, RunningServer
 
 

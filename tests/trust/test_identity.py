@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from tests.device import keys
-from tests.device.cms import pem
+from appliance.simulator import keys
+from appliance.simulator.cms import pem
 from tests.device.database import rows_about
 from tests.device.device import CHECK_IN, REPORT, Device
 from tests.device.server import Api

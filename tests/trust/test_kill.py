@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from tests.device import keys, scep
+from appliance.simulator import keys
+from appliance.simulator.profile import Profile
+from tests.device import scep
 from tests.device.device import Device
 from tests.device.fixtures import start_server
-from tests.device.profile import Profile
 from tests.device.scep import Options, ScepClient
 from tests.device.server import Api, RunningServer
 
@@ -146,7 +147,7 @@ async def test_b13_after_kill_9_the_same_request_gets_the_same_certificate(
         signer = keys.self_signed(name, key)
         request = scep.certificate_request(key, name, profile.scep["Challenge"])
         ca = await client.authority()
-        message = scep.pki_message(request, key, ca, signer, Options())
+        message = scep.pki_message(request, ca, signer, Options())
         first = await client.exchange(message, ca)
     await asyncio.to_thread(mortal.kill)
     await asyncio.to_thread(mortal.start)

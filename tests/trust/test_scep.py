@@ -11,10 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.device import cms, der, keys, scep
+from appliance.simulator import cms, der, keys
+from appliance.simulator.keys import Identity
+from tests.device import scep
 from tests.device.database import columns, opened, tables
 from tests.device.device import Device
-from tests.device.keys import Identity
 from tests.device.scep import Options, ScepClient, ScepFailure
 from tests.trust.authority import SUBJECT, Authority, openssl
 
@@ -64,7 +65,7 @@ async def test_b01_every_cipher_and_digest_gets_a_certificate(
     request = scep.certificate_request(key, keys.name(*SUBJECT), challenge)
     ca = await client.authority()
     options = Options(digest=digest, cipher=cipher, constructed=cipher == "des")
-    reply = await client.exchange(scep.pki_message(request, key, ca, signer, options), ca)
+    reply = await client.exchange(scep.pki_message(request, ca, signer, options), ca)
     assert reply.opened is not None
     assert reply.opened.cipher == ("3des" if cipher == "des" else cipher)
     # Clients that write the ciphertext in parts read no other form.

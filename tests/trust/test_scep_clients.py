@@ -15,7 +15,7 @@ import yarl
 from aiohttp import web
 from cryptography import x509
 
-from tests.device.keys import key_pem, rsa_key
+from appliance.simulator.keys import key_pem, rsa_key
 from tests.trust.authority import Authority
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.device import cms, der, keys, scep
+from appliance.simulator import cms, der, keys
+from tests.device import scep
 from tests.device.scep import Options, ScepFailure
 from tests.trust.authority import SUBJECT, Authority, openssl
 from tests.trust.timing import quickest
@@ -59,7 +60,7 @@ async def test_b09_weak_and_strange_keys_are_refused_quickly(
     request = openssl_request(tmp_path, algorithm, challenge)
     signer = keys.self_signed(keys.name(*SUBJECT))
     ca = await authority.client.authority()
-    message = scep.pki_message(request, signer.key, ca, signer, Options())
+    message = scep.pki_message(request, ca, signer, Options())
     before = authority.count()
 
     async def refused() -> None:
@@ -119,7 +120,7 @@ async def test_b09_good_keys_are_accepted(
     request = openssl_request(tmp_path, algorithm, challenge)
     signer = keys.self_signed(keys.name(*SUBJECT))
     ca = await authority.client.authority()
-    message = scep.pki_message(request, signer.key, ca, signer, Options())
+    message = scep.pki_message(request, ca, signer, Options())
     issued = (await authority.client.exchange(message, ca)).certificates[0]
     wanted = x509.load_der_x509_csr(request).public_key()
     assert issued.public_key() == wanted

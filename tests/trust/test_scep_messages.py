@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.device import cms, der, keys, scep
-from tests.device.keys import Identity
+from appliance.simulator import cms, der, keys
+from appliance.simulator.keys import Identity
+from tests.device import scep
 from tests.device.scep import Options
 from tests.trust.authority import SUBJECT, Authority
 from tests.trust.timing import quickest

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.device import cms, der, keys, scep
+from appliance.simulator import cms, der, keys
+from tests.device import scep
 from tests.device.scep import Options, PkiMessage
 from tests.trust.authority import SUBJECT, Authority
 
@@ -22,7 +23,7 @@ async def message_for(authority: Authority, options: Options | None = None) -> P
     signer = keys.self_signed(keys.name(*SUBJECT), key)
     ca = await authority.client.authority()
     request = scep.certificate_request(key, keys.name(*SUBJECT), "wrong")
-    return scep.pki_message(request, key, ca, signer, options or Options())
+    return scep.pki_message(request, ca, signer, options or Options())
 
 
 async def refused(authority: Authority, message: bytes) -> None:
@@ -103,9 +104,9 @@ async def test_b18_no_refusal_tells_where_decryption_failed(authority: Authority
     answers = set()
     for envelope in envelopes.values():
         options = Options(transaction_id="same", envelope=envelope)
-        message = scep.pki_message(request, key, ca, signer, options)
+        message = scep.pki_message(request, ca, signer, options)
         status, body = await authority.client.post(message.der)
-        reply = scep.read_reply(body, message, ca)
+        reply = scep.read_reply(body, message, [ca])
         answers.add((status, len(body), reply.fail_info))
     assert len(answers) == 1, answers
 

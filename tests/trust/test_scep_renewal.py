@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.device import keys, scep
-from tests.device.keys import Identity
+from appliance.simulator import keys
+from appliance.simulator.keys import Identity
+from tests.device import scep
 from tests.device.scep import Options, ScepFailure
 from tests.trust.authority import SUBJECT, Authority
 
@@ -107,7 +108,7 @@ async def test_b13_the_same_message_again_gets_the_same_certificate(
     signer = keys.self_signed(keys.name(*SUBJECT), key)
     ca = await authority.client.authority()
     request = scep.certificate_request(key, keys.name(*SUBJECT), challenge)
-    message = scep.pki_message(request, key, ca, signer, Options())
+    message = scep.pki_message(request, ca, signer, Options())
     before = authority.count()
     first = await authority.client.exchange(message, ca)
     again = await asyncio.gather(*(authority.client.exchange(message, ca) for _ in range(5)))

@@ -6,9 +6,11 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from asn1crypto import cms, parser
+from asn1crypto import cms, core, parser
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -16,11 +18,13 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from . import der
-from .keys import Identity, PrivateKey
+from appliance.simulator import der
+from appliance.simulator.failures import MessageRefused
+from appliance.simulator.keys import Identity, PrivateKey
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+SIGNING_TIME = "1.2.840.113549.1.9.5"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +38,6 @@ class Digest:
 
 
 DIGESTS = {
-    "md5": Digest(
-        oid="1.2.840.113549.2.5",
-        algorithm=hashes.MD5(),  # noqa: S303 - for a message that must be refused
-        rsa_oid="1.2.840.113549.1.1.4",
-        ecdsa_oid="1.2.840.10045.4.1",
-    ),
     "sha1": Digest(
         oid="1.3.14.3.2.26",
         algorithm=hashes.SHA1(),  # noqa: S303 - Apple's devices sign with it
@@ -88,6 +86,11 @@ def basic_attributes(content: bytes, digest: str) -> list[bytes]:
         attribute(CONTENT_TYPE, der.oid(der.DATA)),
         attribute(MESSAGE_DIGEST, der.octets(digest_of(content, digest))),
     ]
+
+
+def signing_time(moment: datetime) -> bytes:
+    """The attribute that says when the signer thinks it is."""
+    return attribute(SIGNING_TIME, core.UTCTime(moment.astimezone(UTC)).dump())
 
 
 def issuer_and_serial(certificate: x509.Certificate) -> bytes:
@@ -159,7 +162,16 @@ class Verified:
 
 
 def verify(message: bytes) -> Verified:
-    """Check the only signer's signature over an attached content; AssertionError when wrong."""
+    """Check the only signer's signature over an attached content; MessageRefused when wrong."""
+    try:
+        return _verify(message)
+    except InvalidSignature as error:
+        raise MessageRefused("the signature does not match") from error
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise MessageRefused(f"not a signed message of one signer: {error}") from error
+
+
+def _verify(message: bytes) -> Verified:
     signed = cms.ContentInfo.load(message, strict=True)["content"]
     certificates = certificates_of(message)
     (info,) = signed["signer_infos"]
@@ -173,7 +185,8 @@ def verify(message: bytes) -> Verified:
     }
     message_bytes = content or b""
     if attributes:
-        assert attributes[MESSAGE_DIGEST] == digest_of(message_bytes, digest), "messageDigest"
+        if attributes[MESSAGE_DIGEST] != digest_of(message_bytes, digest):
+            raise MessageRefused("messageDigest is not that of the content")
         message_bytes = b"\x31" + info["signed_attrs"].dump()[1:]
     _check_signature(signer, info["signature"].native, message_bytes, digest)
     return Verified(
@@ -192,9 +205,10 @@ def _check_signature(
     public_key = signer.public_key()
     if isinstance(public_key, rsa.RSAPublicKey):
         public_key.verify(signature, message, padding.PKCS1v15(), algorithm)
-    else:
-        assert isinstance(public_key, ec.EllipticCurvePublicKey)
+    elif isinstance(public_key, ec.EllipticCurvePublicKey):
         public_key.verify(signature, message, ec.ECDSA(algorithm))
+    else:
+        raise MessageRefused("the signer's key is neither RSA nor EC")
 
 
 def certificates_of(message: bytes) -> list[x509.Certificate]:
@@ -234,7 +248,8 @@ def envelope(
     encryptor = _cbc(cipher, key, iv).encryptor()
     encrypted = encryptor.update(padder.update(content) + padder.finalize()) + encryptor.finalize()
     public_key = recipient.public_key()
-    assert isinstance(public_key, rsa.RSAPublicKey)
+    if not isinstance(public_key, rsa.RSAPublicKey):
+        raise MessageRefused("a SCEP authority must have an RSA key")
     octets = der.tlv(0x80, encrypted)
     if constructed:
         octets = der.tlv(0xA0, der.octets(encrypted[:16]), der.octets(encrypted[16:]))
@@ -262,12 +277,21 @@ class Opened:
 
 
 def open_envelope(message: bytes, recipient: Identity) -> Opened:
-    """Open an EnvelopedData that is addressed to `recipient`."""
+    """Open an EnvelopedData that is addressed to `recipient`; MessageRefused if it is not."""
+    try:
+        return _open(message, recipient)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise MessageRefused(f"the envelope cannot be opened: {error}") from error
+
+
+def _open(message: bytes, recipient: Identity) -> Opened:
     enveloped = cms.ContentInfo.load(message, strict=True)["content"]
     (info,) = enveloped["recipient_infos"]
     serial = info.chosen["rid"].chosen["serial_number"].native
-    assert serial == recipient.certificate.serial_number, "addressed to somebody else"
-    assert isinstance(recipient.key, rsa.RSAPrivateKey)
+    if serial != recipient.certificate.serial_number or not isinstance(
+        recipient.key, rsa.RSAPrivateKey
+    ):
+        raise MessageRefused("the envelope is addressed to somebody else")
     key = recipient.key.decrypt(info.chosen["encrypted_key"].native, padding.PKCS1v15())
     encrypted = enveloped["encrypted_content_info"]
     algorithm = encrypted["content_encryption_algorithm"]
@@ -299,7 +323,8 @@ def _ciphertext(encrypted_content_info: bytes) -> tuple[bytes, bool]:
     tag, ciphertext = _elements(contents)[2]
     if tag == 0x80:
         return ciphertext, False
-    assert tag == 0xA0
+    if tag != 0xA0:
+        raise ValueError("no ciphertext")
     return b"".join(part for _, part in _elements(ciphertext)), True
 
 
@@ -310,11 +335,19 @@ def sign_body(
     digest: str = "sha256",
     attributes: bool = False,
     indefinite: bool = False,
+    signed_at: datetime | None = None,
 ) -> bytes:
     """The value of `Mdm-Signature` before base64: detached, over the body byte for byte."""
-    signed = basic_attributes(body, digest) if attributes else None
+    signed = basic_attributes(body, digest) if attributes or signed_at else None
+    if signed is not None and signed_at is not None:
+        signed.append(signing_time(signed_at))
     signer = Signer(identity=identity, digest=digest, attributes=signed)
     return signed_data(body, [signer], detached=True, indefinite=indefinite)
+
+
+def encoded(certificate: x509.Certificate) -> bytes:
+    """DER of one certificate."""
+    return certificate.public_bytes(Encoding.DER)
 
 
 def pem(certificate: x509.Certificate) -> bytes:

@@ -1,11 +1,7 @@
-"""A test APNs on loopback: HTTP/2, client certificate checked, every bad day on demand.
-
-`python -m tests.apns_server --directory DIR` runs it alone, with certificates made in DIR.
-"""
+"""An APNs on loopback: HTTP/2, client certificate checked, every bad day on demand."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import dataclasses
 import json
@@ -15,7 +11,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import cast
 
 from h2.config import H2Configuration
@@ -26,7 +21,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from tests.apns_certificates import TOPIC, ssl_context_of, write_certificates
+from appliance.simulator.apns_certificates import TOPIC
 
 _PATH = re.compile(r"/3/device/((?:[0-9a-f]{2})+)")
 _MOST_PUSHES_KEPT = 100_000
@@ -91,14 +86,15 @@ class ApnsServer:
         *,
         max_concurrent_streams: int = 1000,
         settings_delay_seconds: float = 0,
+        pushes_kept: int = _MOST_PUSHES_KEPT,
     ) -> None:
         self.tls = tls
         self.max_concurrent_streams = max_concurrent_streams
         self.settings_delay_seconds = settings_delay_seconds
         self.shutting_down = False  # a GOAWAY right after the first SETTINGS
         self.default = ApnsAnswer()
-        self.on_push: Callable[[ReceivedPush], None] | None = None  # wake a simulated device
-        self.pushes: deque[ReceivedPush] = deque(maxlen=_MOST_PUSHES_KEPT)
+        self.on_push: Callable[[ReceivedPush], ApnsAnswer | None] | None = None  # delivers it
+        self.pushes: deque[ReceivedPush] = deque(maxlen=pushes_kept)
         self.push_count = 0
         self.connection_count = 0
         self.most_in_flight = 0
@@ -106,6 +102,8 @@ class ApnsServer:
         self.port = 0
         self._scripts: defaultdict[bytes, deque[ApnsAnswer]] = defaultdict(deque)
         self._listener: asyncio.Server | None = None
+        self.nobody = asyncio.Event()  # set while there is no connection
+        self.nobody.set()
 
     def script(self, token: bytes, *answers: ApnsAnswer) -> None:
         """Answer the next pushes to `token` in this order, then by default again."""
@@ -124,17 +122,17 @@ class ApnsServer:
         for connection in list(self.connections):
             connection.drop()
         async with asyncio.timeout(5):
-            while self.connections:
-                await asyncio.sleep(0.001)
+            await self.nobody.wait()
 
     def answer_to(self, push: ReceivedPush) -> ApnsAnswer:
-        """Record the push and take its answer off the script."""
+        """Record the push; answer by script, else deliver it: its device may be gone."""
         self.pushes.append(push)
         self.push_count += 1
-        if self.on_push is not None:
-            self.on_push(push)
         script = self._scripts.get(push.token)
-        return script.popleft() if script else self.default
+        answer = script.popleft() if script else self.default
+        if answer.status == 200 and answer.fault is None and self.on_push is not None:
+            return self.on_push(push) or answer
+        return answer
 
 
 class _H2Connection(H2Connection):
@@ -173,9 +171,12 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._server.connections.add(self)
+        self._server.nobody.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
+        if not self._server.connections:
+            self._server.nobody.set()
 
     def drop(self) -> None:
         """Reset the TCP connection."""
@@ -240,10 +241,10 @@ class _Connection(asyncio.Protocol):
     def _on_event(self, event: Event) -> None:
         match event:
             case RequestReceived():
-                assert event.stream_id is not None
+                stream_id = event.stream_id
                 headers = {str(name): str(value) for name, value in event.headers or ()}
-                self._requests[event.stream_id] = _Request(headers)
-                self._unanswered.add(event.stream_id)
+                self._requests[stream_id] = _Request(headers)
+                self._unanswered.add(stream_id)
                 in_flight = len(self._unanswered)
                 self._server.most_in_flight = max(self._server.most_in_flight, in_flight)
             case DataReceived():
@@ -360,30 +361,3 @@ def _push_magic(body: bytes) -> str | None:
             return magic
         case _:
             return None
-
-
-async def _serve(arguments: argparse.Namespace) -> None:
-    directory: Path = arguments.directory
-    if not (directory / "ca.pem").exists():
-        write_certificates(directory, arguments.topic)
-    context = ssl_context_of(directory / "server.pem", (directory / "ca.pem").read_text())
-    server = ApnsServer(context)
-    await server.start(arguments.port, arguments.host)
-    print(f"listening on {arguments.host}:{server.port}", flush=True)  # noqa: T201
-    await asyncio.Event().wait()
-
-
-def main() -> None:
-    """Serve until interrupted; the first line printed names the port."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--directory", type=Path, required=True, help="where certificates are, or go"
-    )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--topic", default=TOPIC)
-    asyncio.run(_serve(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()

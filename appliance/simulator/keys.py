@@ -1,4 +1,4 @@
-"""Key pairs and self-signed certificates of test devices."""
+"""Key pairs and self-signed certificates of devices."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Identity:
 
 
 def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
-    """A fresh RSA key: two devices never share one."""
+    """A fresh RSA key."""
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
@@ -45,9 +45,13 @@ def key_pem(key: PrivateKey) -> bytes:
 
 def name(*pairs: Pair) -> x509.Name:
     """A Name from pairs such as ("CN", "device"); short names or dotted OIDs."""
-    return x509.Name(
-        [x509.NameAttribute(_NAMES.get(key) or x509.ObjectIdentifier(key), v) for key, v in pairs]
-    )
+    return x509.Name([attribute(pair) for pair in pairs])
+
+
+def attribute(pair: Pair) -> x509.NameAttribute[str]:
+    """One attribute of a Name; ValueError for a type or value that X.509 does not have."""
+    key, value = pair
+    return x509.NameAttribute(_NAMES.get(key) or x509.ObjectIdentifier(key), value)
 
 
 _NAMES = {
@@ -56,6 +60,8 @@ _NAMES = {
     "L": NameOID.LOCALITY_NAME,
     "O": NameOID.ORGANIZATION_NAME,
     "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "E": NameOID.EMAIL_ADDRESS,
+    "SERIALNUMBER": NameOID.SERIAL_NUMBER,
     "ST": NameOID.STATE_OR_PROVINCE_NAME,
     "UID": NameOID.USER_ID,
 }
@@ -79,17 +85,23 @@ def certificate_builder(
         .public_key(key.public_key())
         .serial_number(serial_number or x509.random_serial_number())
         .not_valid_before(not_before or now - datetime.timedelta(minutes=10))
-        .not_valid_after(not_after or now + datetime.timedelta(days=365))
+        .not_valid_after(not_after or (not_before or now) + datetime.timedelta(days=365))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     )
 
 
 def self_signed(
-    subject: x509.Name, key: PrivateKey | None = None, *, serial_number: int | None = None
+    subject: x509.Name,
+    key: PrivateKey | None = None,
+    *,
+    serial_number: int | None = None,
+    not_before: datetime.datetime | None = None,
 ) -> Identity:
     """A self-signed identity, as a SCEP client makes one for its first request."""
     key = key or rsa_key()
-    builder = certificate_builder(subject, subject, key, serial_number=serial_number)
+    builder = certificate_builder(
+        subject, subject, key, serial_number=serial_number, not_before=not_before
+    )
     return Identity(certificate=builder.sign(key, hashes.SHA256()), key=key)
 
 

@@ -1,9 +1,11 @@
-"""Certificates for a test APNs: one CA, a server for loopback, push certificates for clients."""
+"""Certificates of the loopback APNs: one CA, its server, push certificates for clients."""
 
 from __future__ import annotations
 
+import os
 import ssl
 import tempfile
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -30,7 +32,7 @@ class ApnsAuthority:
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test APNs CA")])
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Loopback APNs CA")])
         self._certificate = self._sign(self._name, self._key.public_key(), _authority_extensions())
 
     @property
@@ -127,14 +129,60 @@ def ssl_context_of(pair_file: Path, ca_pem: str) -> ssl.SSLContext:
     return context
 
 
-def write_certificates(directory: Path, topic: str) -> None:
-    """Write `ca.pem`, `server.pem` and `push.pem`, the last two with their keys."""
-    authority = ApnsAuthority()
-    server, push = authority.server(), authority.push(topic)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (directory / "ca.pem").write_bytes(authority.certificate_pem)
-    (directory / "server.pem").write_bytes(server.certificate_pem + server.key_pem)
-    (directory / "push.pem").write_bytes(push.certificate_pem + push.key_pem)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApnsFiles:
+    """Where the certificates of one loopback APNs lie."""
+
+    directory: Path
+
+    @property
+    def ca(self) -> Path:
+        """The trust anchor: what an MDM server must trust to push here."""
+        return self.directory / "ca.pem"
+
+    @property
+    def server(self) -> Path:
+        """The APNs's own certificate and key."""
+        return self.directory / "server.pem"
+
+    @property
+    def push(self) -> Path:
+        """The push certificate for the MDM server."""
+        return self.directory / "push.pem"
+
+    @property
+    def push_key(self) -> Path:
+        """Its key."""
+        return self.directory / "push.key"
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """The APNs's TLS."""
+        return ssl_context_of(self.server, self.ca.read_text())
+
+    def topic(self) -> str:
+        """The topic of the push certificate."""
+        certificate = x509.load_pem_x509_certificate(self.push.read_bytes())
+        return str(certificate.subject.get_attributes_for_oid(NameOID.USER_ID)[0].value)
+
+
+def write_certificates(directory: Path, topic: str | None = None) -> ApnsFiles:
+    """Make the certificates in `directory`, unless they are there; a random topic by default."""
+    files = ApnsFiles(directory=directory)
+    if not files.ca.exists():
+        authority = ApnsAuthority()
+        server = authority.server()
+        push = authority.push(topic or f"com.apple.mgmt.External.{uuid.uuid4()}")
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_secret(files.server, server.certificate_pem + server.key_pem)
+        files.push.write_bytes(push.certificate_pem)
+        _write_secret(files.push_key, push.key_pem)
+        files.ca.write_bytes(authority.certificate_pem)  # last: it says that all are there
+    return files
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(data)
 
 
 def _authority_extensions() -> list[tuple[x509.ExtensionType, bool]]:
