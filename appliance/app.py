@@ -26,6 +26,7 @@ from appliance.services.data_directory import DataDirectory, Keys
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.status import StatusService
@@ -37,6 +38,7 @@ from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
 from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
+from appliance.web.express import express
 
 logger = logging.getLogger(__name__)
 
@@ -239,6 +241,9 @@ async def _start(parts: Parts, *, admin: bool, devices: bool = True) -> web.AppR
         auto_decompress=False,
     )
     await runner.setup()
+    if devices and runner.server is not None:
+        server = runner.server
+        server.request_handler = express(parts.config, parts.services, server.request_handler)
     return runner
 
 
@@ -287,6 +292,7 @@ def _build(
     push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
     push = PushService(database, push_certificates, config.push, directory.run)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
+    status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url)
     accounts = AccountService(database, config.auth)
     return Services(
@@ -299,7 +305,10 @@ def _build(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
         housekeeping=Housekeeping(database, accounts),
+        overview=OverviewService(
+            database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
+        ),
         push=push,
-        status=StatusService(database, config.server, push, ca, lambda: tls.not_after),
+        status=status,
         tokens=TokenService(database),
     )

@@ -114,6 +114,10 @@ class MdmConfig:
     """`[mdm]`: the device endpoints."""
 
     compat_paths: bool = True  # also answer /mdm/connect, /mdm/checkin and /checkin
+    silent_after_hours: int = 48  # a device not heard of for so long needs a person's attention
+
+    def __post_init__(self) -> None:
+        _check_range("mdm.silent_after_hours", self.silent_after_hours, 1, 8_760)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+RECORD = "digests.json"  # written by build.spec
+
+_LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 def frozen() -> bool:
@@ -20,6 +29,28 @@ def own_command() -> list[str]:
     return [sys.executable] if frozen() else [sys.executable, "-m", "appliance"]
 
 
+@contextmanager
+def outside_environment() -> Iterator[None]:
+    """For the time of a `with`, let what is started find its own libraries instead of ours.
+
+    The frozen executable finds its libraries by LD_LIBRARY_PATH, which a browser or systemctl
+    must not inherit; its own children need it.
+    """
+    ours = os.environ.get(_LIBRARY_PATH)
+    if ours is None or not frozen():
+        yield
+        return
+    theirs = os.environ.get(f"{_LIBRARY_PATH}_ORIG")
+    try:
+        if theirs is None:
+            del os.environ[_LIBRARY_PATH]
+        else:
+            os.environ[_LIBRARY_PATH] = theirs
+        yield
+    finally:
+        os.environ[_LIBRARY_PATH] = ours
+
+
 def package_dir() -> Path:
     """Return the folder of the `appliance` package."""
     return Path(__file__).resolve().parent
@@ -33,6 +64,24 @@ def static_dir() -> Path:
 def config_dir() -> Path:
     """Return the folder of the sample configuration and the service's files."""
     return package_dir().parent / "config"
+
+
+def digests() -> dict[str, str]:
+    """Return the SHA-256 of every bundled file, by its path below the program's folder."""
+    root = package_dir().parent
+    found = {}
+    for folder in (package_dir(), static_dir(), config_dir()):
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not file.suffix.startswith(".py"):
+                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+                found[file.relative_to(root).as_posix()] = digest
+    return found
+
+
+def recorded_digests() -> dict[str, str] | None:
+    """Return what `digests` said when this executable was built; None when run from source."""
+    record = package_dir().parent / RECORD
+    return json.loads(record.read_text("utf-8")) if record.is_file() else None
 
 
 def text(path: str) -> str:

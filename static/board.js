@@ -1,29 +1,34 @@
-// The board works without this file. It adds the keyboard.
+// The board works without this file. It adds the keyboard, searching while you type, local times.
 
-const WAIT_FOR_SECOND_KEY_MS = 1500;
+const SECOND_KEY_MS = 1500;
+const TYPING_PAUSE_MS = 150;
 const PLACES = { h: "/", d: "/devices", e: "/enrollment", c: "/certificates", a: "/activity" };
 
-let pendingUntil = 0;
+let secondKeyUntil = 0;
 
 function isTyping(target) {
   return target.closest("input, textarea, select, [contenteditable]") !== null;
 }
 
+function startSearch() {
+  const field = document.querySelector("input[type=search]");
+  if (!field) return location.assign("/devices");
+  field.focus();
+  field.select();
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-  const place = PLACES[event.key];
-  if (place && Date.now() < pendingUntil) {
-    location.assign(place);
-  } else if (event.key === "g") {
-    pendingUntil = Date.now() + WAIT_FOR_SECOND_KEY_MS;
-    return;
-  } else if (event.key === "/") {
+  if (document.querySelector("dialog[open]")) return;
+  const awaited = Date.now() < secondKeyUntil;
+  secondKeyUntil = 0;
+  if (awaited && PLACES[event.key]) location.assign(PLACES[event.key]);
+  else if (event.key === "g") secondKeyUntil = Date.now() + SECOND_KEY_MS;
+  else if (event.key === "?") document.querySelector("#keys")?.showModal();
+  else if (event.key === "/") {
     event.preventDefault();
-    const search = document.querySelector("input[type=search]");
-    if (search) search.focus();
-    else location.assign("/devices");
+    startSearch();
   }
-  pendingUntil = 0;
 });
 
 // A menu closes when the person turns elsewhere.
@@ -37,3 +42,51 @@ for (const menu of document.querySelectorAll(".menu")) {
     menu.querySelector("summary").focus();
   });
 }
+
+// Without this the tooltip says the time in UTC.
+function showLocalTimes(root) {
+  // Sweden writes dates as ISO 8601 does: 2026-11-24 14:05, the form of all our pages.
+  const format = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short" });
+  for (const time of root.querySelectorAll("time[title]")) {
+    time.title = format.format(new Date(time.dateTime));
+  }
+}
+
+// The list follows what is typed; its address stays one that can be kept and shared.
+function searchWhileTyping(form) {
+  let pending = 0;
+  let running = new AbortController();
+
+  async function search() {
+    running.abort();
+    running = new AbortController();
+    const fields = [...new FormData(form)].filter(([, value]) => value !== "");
+    const address = `${form.action}?${new URLSearchParams(fields)}`.replace(/\?$/, "");
+    try {
+      const answer = await fetch(address, { signal: running.signal, cache: "no-store" });
+      if (answer.redirected || !answer.ok) return location.assign(address);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.querySelector("#results");
+      showLocalTimes(fresh);
+      document.querySelector("#results").replaceWith(fresh);
+      history.replaceState(null, "", address);
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
+    }
+  }
+
+  form.addEventListener("input", () => {
+    clearTimeout(pending);
+    pending = setTimeout(search, TYPING_PAUSE_MS);
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(pending);
+    search();
+  });
+  form.querySelector("button").hidden = true;
+}
+
+showLocalTimes(document);
+const filters = document.querySelector(".filters");
+if (filters) searchWhileTyping(filters);

@@ -20,6 +20,7 @@ NOUNS = {
     "serve": "serve:serve",
     "status": "status:status",
     "version": "version:version",
+    "selfcheck": "selfcheck:selfcheck",
     "device": "device:device",
     "command": "command:command",
     "enroll": "enroll:enroll",

@@ -48,9 +48,7 @@ def _faults(
 
 
 @click.command(cls=Command)
-@click.option(
-    "--profile", metavar="FILE|URL", help="Enrollment profile; each device asks a URL."
-)
+@click.option("--profile", metavar="FILE|URL", help="Enrollment profile; each device asks a URL.")
 @click.option("--devices", type=click.IntRange(1, 100_000), default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same devices.")
 @click.option("--cast", default="demo", show_default=True, help="Who they are: demo, office.")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-import sqlite3
-import ssl
-from xml.parsers import expat
+from dataclasses import asdict
 
 import click
 
-from appliance import __version__
-from appliance.cli.output import print_facts, print_json
+from appliance.cli.output import note, print_json
 from appliance.cli.settings import Command, Settings
 
 
@@ -18,17 +14,23 @@ from appliance.cli.settings import Command, Settings
 @click.pass_obj
 def version(settings: Settings) -> None:
     """Show the version, and those of the libraries inside."""
-    from cryptography.hazmat.backends.openssl import backend
+    from appliance.versions import versions, warnings
 
-    facts = {
-        "version": __version__,
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "expat": expat.EXPAT_VERSION.removeprefix("expat_"),
-        "openssl": ssl.OPENSSL_VERSION,
-        "cryptography_openssl": backend.openssl_version_text(),
-    }
+    running = versions()
+    old = warnings(running)
     if settings.json:
-        print_json(facts)
-    else:
-        print_facts({"appliance" if name == "version" else name: facts[name] for name in facts})
+        print_json({**asdict(running), "warnings": old})
+        return
+    kind = "executable" if running.frozen else "source"
+    click.echo(f"appliance {running.version} ({kind}, {running.platform})")
+    click.echo(
+        f"Python {running.python}, SQLite {running.sqlite}, expat {running.expat}, "
+        f"{_short(running.openssl)} for TLS, {_short(running.cryptography_openssl)} for the rest"
+    )
+    for sentence in old:
+        note(f"warning: {sentence}")
+
+
+def _short(openssl: str) -> str:
+    """Leave out the date of an OpenSSL version text."""
+    return " ".join(openssl.split()[:2])

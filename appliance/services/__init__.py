@@ -11,6 +11,7 @@ from appliance.services.commands import CommandService
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.status import StatusService
 from appliance.services.tokens import TokenService
@@ -27,6 +28,7 @@ class Services:
     devices: DeviceService
     enrolling: EnrollingService
     housekeeping: Housekeeping
+    overview: OverviewService
     push: PushService
     status: StatusService
     tokens: TokenService

@@ -217,6 +217,16 @@ def certificates_of(message: bytes) -> list[x509.Certificate]:
     return [x509.load_der_x509_certificate(each.dump()) for each in signed["certificates"]]
 
 
+def unverified_content(message: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """The content of a SignedData and its certificates as DER; MessageRefused if it is none."""
+    try:
+        signed = cms.ContentInfo.load(message)["content"]
+        content = signed["encap_content_info"]["content"].native
+        return content or b"", tuple(each.dump() for each in signed["certificates"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise MessageRefused(f"not a signed message: {error}") from error
+
+
 _CIPHERS: dict[str, tuple[str, int, int]] = {  # OID, key octets, block octets
     "aes128": ("2.16.840.1.101.3.4.1.2", 16, 16),
     "aes192": ("2.16.840.1.101.3.4.1.22", 24, 16),

@@ -159,9 +159,10 @@ class UpdateProgress:
     """An OS update that was asked for."""
 
     product_key: str
-    action: str
-    percent: float = 0.0
+    version: str
+    build: str
     started_at: datetime
+    install_at: datetime | None  # None: it is only downloaded
     deferrals: int = 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import socket
 import time
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from aiohttp import web
 from appliance.config import Config
 from appliance.errors import InvalidRequest, NotAuthenticated, NotAuthorized, ScopeMissing, TooMany
 from appliance.services.tokens import SCOPES, Caller
+from appliance.web import csrf
 from appliance.web.addresses import remote_address, within
 from appliance.web.cookies import (
     SAFE_METHODS,
@@ -174,10 +174,8 @@ async def _session_caller(request: web.Request, cookie: str) -> Caller:
     if session is None:
         raise NotAuthenticated("the session has ended", fix="sign in again at /login")
     if request.method not in SAFE_METHODS:
-        given = request.headers.get("X-CSRF-Token", "").encode("utf-8", "replace")
-        if not is_same_origin(request) or not hmac.compare_digest(
-            given, session.csrf_token.encode()
-        ):
+        given = request.headers.get("X-CSRF-Token", "")
+        if not is_same_origin(request) or not csrf.matches(given, session.csrf_token):
             raise NotAuthorized(
                 "a session changes something only from its own page",
                 why="the header X-CSRF-Token is missing or of another session",

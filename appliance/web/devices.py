@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -16,17 +17,19 @@ logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 10
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Request = TypeVar("Request", bound=web.BaseRequest)
 
 
-def device_endpoint(handler: Handler) -> Handler:
+def device_endpoint(
+    handler: Callable[[Request], Awaitable[web.StreamResponse]],
+) -> Callable[[Request], Awaitable[web.StreamResponse]]:
     """Answer errors with a status and an empty body; the reason goes to the log.
 
     Only an administrator's block becomes 401, which makes a device drop its management.
     """
 
     @wraps(handler)
-    async def guarded(request: web.Request) -> web.Response:
+    async def guarded(request: Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except ApplianceError as error:
@@ -40,7 +43,7 @@ def device_endpoint(handler: Handler) -> Handler:
     return guarded
 
 
-def _refusal(request: web.Request, error: ApplianceError) -> web.Response:
+def _refusal(request: web.BaseRequest, error: ApplianceError) -> web.Response:
     status = status_of(error, DEVICE_STATUS)
     logger.warning(
         "device request refused",

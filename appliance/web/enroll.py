@@ -32,7 +32,7 @@ ROOT = web.AppKey("root_certificate", x509.Certificate)
 
 
 async def home(request: web.Request) -> web.Response:
-    """GET /: the server runs."""
+    """GET / for those who may not see the board: the server runs."""
     return respond(request, HomePage(**_who(request), version=__version__))
 
 
@@ -159,7 +159,6 @@ def _who(request: web.Request) -> dict[str, str]:
 def routes(config: Config) -> list[web.RouteDef]:
     """Return the routes of the enrollment pages and of the trust anchor."""
     return [
-        web.get("/", home),
         web.get("/enroll", enroll),
         web.get("/enroll/enroll.mobileconfig", open_profile),
         web.get("/e/{code}", link_page),

@@ -29,16 +29,21 @@ def device_certificate(request: web.Request, body: bytes) -> Signer:
     """
     signature = request.headers.get("Mdm-Signature")
     if signature is not None:
-        try:
-            der = base64.b64decode(signature, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise MalformedMessage("Mdm-Signature is not base64") from error
-        # Apple's devices sign with SHA-1 (seen in captures), so here it must be accepted.
-        return cms.verify_detached(der, body, allow_sha1=True)
+        return signer_of(signature, body)
     certificate = _tls_certificate(request) or _proxied_certificate(request)
     if certificate is None:
         raise NotAuthorized("the request has neither Mdm-Signature nor a client certificate")
     return cms.signer(certificate)
+
+
+def signer_of(signature: str, body: bytes) -> Signer:
+    """Return the certificate whose key made the `Mdm-Signature` of `body`; raises as above."""
+    try:
+        der = base64.b64decode(signature, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedMessage("Mdm-Signature is not base64") from error
+    # Apple's devices sign with SHA-1 (seen in captures), so here it must be accepted.
+    return cms.verify_detached(der, body, allow_sha1=True)
 
 
 def _tls_certificate(request: web.Request) -> bytes | None:

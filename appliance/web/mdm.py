@@ -10,53 +10,64 @@ from appliance.config import Config
 from appliance.errors import MalformedMessage
 from appliance.mdm.checkin import parse_checkin
 from appliance.mdm.command import parse_result
+from appliance.services import Services
 from appliance.web.bodies import read_body
 from appliance.web.devices import device_endpoint
 from appliance.web.identity import device_certificate
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.wire import plist
-from appliance.wire.plist import Plist
+from appliance.wire.cms import Signer
+
+XML = "application/xml; charset=UTF-8"
+SHORT_BODY = 32 * 1024  # longer ones are parsed in a thread
 
 _CHECKIN = "application/x-apple-aspen-mdm-checkin"
 _REPORT = "application/x-apple-aspen-mdm"
-_XML = "application/xml; charset=UTF-8"
-_PARSED_IN_A_THREAD = 32 * 1024
 
 
 @device_endpoint
-async def mdm(request: web.Request) -> web.Response:
-    """PUT: one message of a device in, at most one plist out.
+async def mdm(request: web.Request) -> web.StreamResponse:
+    """PUT: one message of a device in, at most one plist out."""
+    limits = request.app[CONFIG].limits
+    content_type = request.headers.get("Content-Type", "")
+    most = limits.checkin_body_kib if _is_checkin(content_type) else limits.result_body_kib
+    body = await read_body(request, most * 1024)
+    signer = device_certificate(request, body)
+    return reply(await answer(request.app[SERVICES], content_type, signer, body))
+
+
+async def answer(services: Services, content_type: str, signer: Signer, body: bytes) -> bytes:
+    """Act on one message of a device and return the body of the reply, often empty.
 
     The content type says which kind it is; where it says neither, the message itself does:
     a check-in has `MessageType`, a report has `Status`.
     """
-    limits = request.app[CONFIG].limits
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    is_checkin = kind.startswith(_CHECKIN)
-    body = await read_body(
-        request, 1024 * (limits.checkin_body_kib if is_checkin else limits.result_body_kib)
-    )
-    signer = device_certificate(request, body)
-    message = await _parse(body)
-    if not is_checkin and kind != _REPORT:
-        is_checkin = "MessageType" in message
-    if is_checkin:
-        if "Status" in message and "MessageType" not in message:
-            raise MalformedMessage("a command report was sent as a check-in")
-        reply = await request.app[SERVICES].checkins.handle(signer, parse_checkin(message))
+    if len(body) <= SHORT_BODY:
+        message = plist.loads(body)
     else:
+        message = await asyncio.to_thread(plist.loads, body)
+    is_checkin = _is_checkin(content_type)
+    if not is_checkin and _kind(content_type) != _REPORT:
+        is_checkin = "MessageType" in message
+    if not is_checkin:
         result = parse_result(message)
-        reply = await request.app[SERVICES].commands.report_and_next(signer, result, body) or b""
-    if not reply:
-        return web.Response()
-    return web.Response(body=reply, headers={"Content-Type": _XML})
+        return await services.commands.report_and_next(signer, result, body) or b""
+    if "Status" in message and "MessageType" not in message:
+        raise MalformedMessage("a command report was sent as a check-in")
+    return await services.checkins.handle(signer, parse_checkin(message))
 
 
-async def _parse(body: bytes) -> Plist:
-    """Parse a short message at once, and a long one where it holds up nobody else."""
-    if len(body) <= _PARSED_IN_A_THREAD:
-        return plist.loads(body)
-    return await asyncio.to_thread(plist.loads, body)
+def reply(body: bytes) -> web.Response:
+    """Return the response with a property list, or with nothing."""
+    return web.Response(body=body, headers={"Content-Type": XML}) if body else web.Response()
+
+
+def _is_checkin(content_type: str) -> bool:
+    return _kind(content_type).startswith(_CHECKIN)
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def routes(config: Config) -> list[web.RouteDef]:

@@ -19,6 +19,7 @@ from appliance import resources
 from appliance.web.assets import asset_url
 from appliance.web.languages import NAMES, Language, catalogue, choose_language
 from appliance.web.platforms import Platform
+from appliance.web.sentences import sentence, sentence_of
 
 _FOLDERS = ("", "board/")  # of templates; a template of the second is named "board/…"
 _LANGUAGE_COOKIE = "language"
@@ -192,6 +193,8 @@ def environment(language: Language) -> Environment:
         languages=NAMES,
         now=partial(datetime.now, UTC),
         platforms=list(Platform),
+        sentence=partial(sentence, catalogue(language)),
+        sentence_of=sentence_of,
     )
     # Added by the i18n extension at run time, so no type checker knows it.
     environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]

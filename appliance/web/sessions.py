@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote
 
@@ -10,6 +9,7 @@ from aiohttp import web
 
 from appliance.errors import MalformedMessage, NotAuthorized
 from appliance.services.accounts import Session
+from appliance.web import csrf
 from appliance.web.authentication import CALLER, GATE
 from appliance.web.bodies import read_body
 from appliance.web.cookies import SAFE_METHODS, is_same_origin, session_token
@@ -74,9 +74,8 @@ def verify_csrf(request: web.Request, form: Mapping[str, str]) -> None:
     Raises:
         NotAuthorized: it does not.
     """
-    expected = session_of(request).csrf_token.encode()
-    given = form.get(CSRF_FIELD, "").encode()
-    if not is_same_origin(request) or not hmac.compare_digest(given, expected):
+    expected = session_of(request).csrf_token
+    if not is_same_origin(request) or not csrf.matches(form.get(CSRF_FIELD, ""), expected):
         raise NotAuthorized(
             "the form is not of a page that you opened in this session",
             fix="open the page again and repeat",

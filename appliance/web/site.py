@@ -10,6 +10,8 @@ from appliance.services import Services
 from appliance.web import api, board, enroll, health, mdm, nanomdm, openapi, scep
 from appliance.web.assets import static_routes
 from appliance.web.authentication import GATE, Gate
+from appliance.web.board.failures import failure_middleware
+from appliance.web.board.shell import DEMO
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
 
@@ -21,15 +23,25 @@ def application(
     root: x509.Certificate,
     admin: bool,
     devices: bool,
+    demo: bool = False,
 ) -> web.Application:
-    """Return the application with the device endpoints, the administrator's, or both."""
+    """Return the application with the device endpoints, the administrator's, or both.
+
+    Args:
+        demo: the board says on every page that its devices are simulated.
+    """
     app = web.Application(
-        middlewares=[plain_middleware, problem_middleware] if admin else [plain_middleware],
+        middlewares=[
+            plain_middleware,
+            *([problem_middleware] if admin else []),
+            failure_middleware,
+        ],
         client_max_size=config.limits.result_body_kib * 1024,
     )
     app[CONFIG] = config
     app[SERVICES] = services
     app[GATE] = Gate(config)
+    app[DEMO] = demo
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
     app.add_routes(health.routes(config))
@@ -44,4 +56,6 @@ def application(
         app.add_routes(openapi.routes(config))
         if config.api.compat_nanomdm:
             app.add_routes(nanomdm.routes(config))
+    else:
+        app.add_routes([web.get("/", enroll.home)])
     return app

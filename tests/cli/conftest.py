@@ -1,9 +1,11 @@
-"""The command line, run in this process as a shell would."""
+"""The command line: run in this process as a shell would, or of the executable under test."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from appliance import cli
+from tests.device.server import PROGRAM
 
 URL = "https://mdm.example.com:8443"
 
@@ -42,6 +45,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
+def _run_program(*arguments: object) -> Done:
+    command = [*PROGRAM, *(str(argument) for argument in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return Done(status=done.returncode, out=done.stdout, err=done.stderr)
+
+
 @pytest.fixture
 def data(template: Path, tmp_path: Path) -> Path:
     """A fresh copy of it."""
@@ -54,6 +63,9 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """Run `appliance ARGUMENTS`."""
     monkeypatch.delenv("APPLIANCE_DATA", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
+
+    if "APPLIANCE_EXECUTABLE" in os.environ:
+        return _run_program
 
     def run(*arguments: object) -> Done:
         capsys.readouterr()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from appliance.config import Config
+from tests.device.server import PROGRAM
 
 from .conftest import URL, Cli
 
@@ -171,7 +171,8 @@ def test_a_deep_directory_is_no_obstacle(run: Cli, tmp_path: Path) -> None:
 
 def test_version_names_the_libraries(run: Cli) -> None:
     assert set(run("version", "--json").json) == {
-        "version", "python", "sqlite", "expat", "openssl", "cryptography_openssl",
+        "version", "python", "sqlite", "expat", "openssl", "cryptography_openssl", "frozen",
+        "platform", "warnings",
     }  # fmt: skip
     assert run("version").out.startswith("appliance ")
 
@@ -187,7 +188,7 @@ def test_usage_errors_are_2_with_a_hint(run: Cli, arguments: tuple[str, ...]) ->
 
 
 def test_the_module_runs_as_a_program() -> None:
-    command = [sys.executable, "-m", "appliance", "version", "--json"]
+    command = [*PROGRAM, "version", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -195,7 +196,7 @@ def test_the_module_runs_as_a_program() -> None:
 def test_a_reader_that_goes_away_is_no_crash() -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "appliance", "version"]
+    command = [*PROGRAM, "version"]
     done = subprocess.run(
         command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=30, check=False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import ssl
@@ -29,6 +30,12 @@ from .device import Device
 
 START_SECONDS = 20
 SCOPES = ("admin", "danger", "read", "secrets", "write")
+# The program under test: the source, or a frozen executable.
+PROGRAM = shlex.split(os.environ.get("APPLIANCE_EXECUTABLE", "")) or [
+    sys.executable,
+    "-m",
+    "appliance",
+]
 DEVICE_PATHS = ("/mdm", "/checkin", "/scep", "/e/", "/ota")
 
 
@@ -103,7 +110,7 @@ class RunningServer:
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `appliance ARGUMENTS --data DIR`."""
-        command = [sys.executable, "-m", "appliance", *arguments, "--data", str(self.data)]
+        command = [*PROGRAM, *arguments, "--data", str(self.data)]
         done = subprocess.run(
             command, env=self._environment, capture_output=True, text=True, timeout=60, check=False
         )
@@ -120,7 +127,7 @@ class RunningServer:
 
     def start(self, *, wrapper: Sequence[str] = ()) -> None:
         """Serve until `/readyz` answers 200; `wrapper` goes before the command (strace)."""
-        command = [sys.executable, "-m", "appliance", "serve", "--data", str(self.data)]
+        command = [*PROGRAM, "serve", "--data", str(self.data)]
         command += ["--listen", f"127.0.0.1:{self.port}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -18,9 +18,9 @@ from appliance.scep import message as scep
 from appliance.simulator import cms as device_cms
 from appliance.simulator import der as device_der
 from appliance.simulator.keys import Identity, name, rsa_key, self_signed
+from appliance.simulator.scep import SENDER_NONCE
 from appliance.wire import certificates
 from appliance.wire.envelope import Cipher
-from appliance.simulator.scep import SENDER_NONCE
 from tests.device import scep as device
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"

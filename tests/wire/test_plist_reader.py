@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import MalformedMessage
@@ -370,3 +370,40 @@ def test_mutated_messages_raise_nothing_else(pieces: list[tuple[bytes, int]], cu
         data = data[:position] + piece + data[position + (len(piece) if cut else 0) :]
     with suppress(MalformedMessage):
         loads(data)
+
+
+# Among them everything that could end an entry early, or mean something else than itself.
+TEXT = st.lists(
+    st.sampled_from([*"aZ09 -.:/_'\"&<>;=[!\t\r\n\0\x7f\xe9\u2028\ufffe", "]]>", "&amp;"]),
+    max_size=4,
+).map("".join)
+ENTRY_PIECES = [
+    *("<key>", "</key>", "<string>", "</string>", "<string/>", "<dict>", "</dict>", "</plist>"),
+    *("<!--x-->", "<?x?>", "<![CDATA[x]]>", "&amp;", "&#65;", "]]>", "\t", "\n", "\r", "\0", "é"),
+]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.tuples(TEXT, TEXT), max_size=4),
+    st.lists(st.tuples(st.integers(0, 120), st.sampled_from(ENTRY_PIECES))),
+)
+@example([("K", "]]>")], [])
+@example([("K", "1"), ("K", "2")], [])
+def test_a_few_strings_in_apples_form_are_read_as_in_any_other_form(
+    entries: list[tuple[str, str]], extra: list[tuple[int, str]]
+) -> None:
+    inside = "".join(f"\t<key>{k}</key>\n\t<string>{v}</string>\n" for k, v in entries)
+    for position, piece in extra:
+        inside = inside[:position] + piece + inside[position:]
+    apples = plistlib.dumps({}).replace(b"<dict/>", f"<dict>\n{inside}</dict>".encode())
+    another = apples.replace(b"?>\n", b"?>", 1)
+
+    assert outcome(apples) == outcome(another)
+
+
+def outcome(data: bytes) -> object:
+    try:
+        return loads(data).value
+    except MalformedMessage:
+        return MalformedMessage

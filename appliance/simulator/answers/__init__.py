@@ -16,6 +16,8 @@ To add an answer for a new command:
 | `security` | SecurityInfo, passcodes, FileVault, recovery lock, Activation Lock |
 | `profiles`, `mobileconfig`, `certificates`, `restrictions` | profiles and what they bring |
 | `apps`, `store` | apps |
+| `settings`, `updates`, `users` | Settings; OS updates; accounts and Setup Assistant |
+| `media`, `macs` | books and plans; what only Macs have |
 | `device` | lock, erase, restart, Lost Mode, mirroring, declarations |
 """
 
@@ -30,9 +32,14 @@ from appliance.simulator.answers import (
     certificates,
     device,
     information,
+    macs,
+    media,
     profiles,
     restrictions,
     security,
+    settings,
+    updates,
+    users,
 )
 from appliance.simulator.answers.command import After, Answer, Call, Command, check
 from appliance.simulator.answers.profiles import adopt, unenroll
@@ -41,7 +48,20 @@ from appliance.simulator.state import DeviceState
 
 __all__ = ["COMMANDS", "After", "Answer", "adopt", "answer", "unenroll"]
 
-_FAMILIES = (apps, certificates, device, information, profiles, restrictions, security)
+_FAMILIES = (
+    apps,
+    certificates,
+    device,
+    information,
+    macs,
+    media,
+    profiles,
+    restrictions,
+    security,
+    settings,
+    updates,
+    users,
+)
 COMMANDS: Final[dict[str, Command]] = {
     request_type: command
     for family in _FAMILIES
@@ -60,6 +80,7 @@ def answer(
     request_type = command.get("RequestType")
     if not isinstance(request_type, str):
         return Answer(status="CommandFormatError")
+    updates.settle(state, now)
     call = Call(state=state, keys=command, now=now, user_channel=user_channel)
     try:
         return _run(call, request_type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from appliance.simulator.answers import store
@@ -69,7 +69,14 @@ def _named(call: Call, source: str) -> App:
         return store.by_identifier(call.text(source))
     if not call.text(source).lower().startswith("https://"):
         raise Refusal(MDM, 12034, "The manifest URL must begin with https:.")
-    return store.by_manifest_url(call.text(source))
+    return _behind(call.text(source))
+
+
+def _behind(url: str) -> App:
+    try:
+        return store.by_manifest_url(url)
+    except ValueError as error:
+        raise Refusal(MDM, 12030, f"The URL “{url}” is invalid.") from error
 
 
 def _first_status(state: DeviceState, known: ManagedApp | None, app: App) -> str:
@@ -98,7 +105,7 @@ def _install_enterprise(call: Call) -> Answer:
     manifest, url = call.keys.get("Manifest"), call.text("ManifestURL")
     if manifest is None and not url:
         raise Malformed("Manifest or ManifestURL is needed")
-    app = _in_manifest(manifest) if manifest is not None else store.by_manifest_url(url)
+    app = _in_manifest(manifest) if manifest is not None else _behind(url)
     managed_apps(call.state)[app.identifier] = ManagedApp(
         app=app,
         flags=call.keys.get("ManagementFlags", 0),
@@ -218,9 +225,8 @@ def _feedback(call: Call) -> Answer:
     )
 
 
-def _of(state: DeviceState, identifiers: Iterable[str]) -> Iterator[ManagedApp]:
-    managed = managed_apps(state)
-    return (managed[identifier] for identifier in identifiers if identifier in managed)
+def _of(state: DeviceState, identifiers: Sequence[Any]) -> Iterator[ManagedApp]:
+    return (app for app in managed_apps(state).values() if app.app.identifier in identifiers)
 
 
 def _redeem(call: Call) -> Answer:
@@ -295,6 +301,7 @@ COMMANDS: Final = {
         on=IOS,
         right=4096,
         needs={"Identifier": str, "RedemptionCode": str},
+        ipad="",
         unlocked=True,
     ),
     "ValidateApplications": Command(

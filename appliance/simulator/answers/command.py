@@ -80,6 +80,7 @@ class Command:
     right_on: frozenset[Platform] = ALL  # where that right is asked for
     supervised: frozenset[Platform] = NOWHERE  # where it needs supervision
     channels: str = "D"  # of a Mac: D device, U user
+    ipad: str = "D"  # the same for a Shared iPad; empty: not there
     shared: bool = False  # Shared iPad only, where the device is an iPad
     needs: Mapping[str, type] = field(default_factory=dict)
     takes: Mapping[str, type] = field(default_factory=dict)
@@ -118,8 +119,11 @@ def check_right(state: DeviceState, right: int, request_type: str) -> None:
 
 
 def _is_on_channel(command: Command, call: Call) -> bool:
+    channel = "U" if call.user_channel else "D"
     if call.state.is_mac:
-        return ("U" if call.user_channel else "D") in command.channels
+        return channel in command.channels
+    if call.state.shared:
+        return channel in command.ipad
     return not call.user_channel
 
 

@@ -142,7 +142,7 @@ COMMANDS: Final = {
         run=_shut_down, on=IOS | MAC, right=4, supervised=IOS, awake=False, lost=True
     ),
     "DeclarativeManagement": Command(
-        run=_declarations, on=ALL, channels="DU", takes={"Data": bytes}
+        run=_declarations, on=ALL, channels="DU", ipad="DU", takes={"Data": bytes}
     ),
     "EnableLostMode": Command(
         run=_enable_lost_mode,

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "DeviceInformation": Command(
         run=_information,
         channels="DU",
+        ipad="DU",
         needs={"Queries": list},
         takes={"DeviceAttestationNonce": bytes},
         lost=True,

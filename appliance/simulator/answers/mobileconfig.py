@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
-
+from appliance.simulator import cms
 from appliance.simulator.answers.command import is_of_type
 from appliance.simulator.errors import PAYLOAD, PROFILE, Refusal
+from appliance.simulator.failures import MessageRefused
 from appliance.simulator.state import Payload, Profile
 
 CERTIFICATES = (
@@ -40,6 +39,20 @@ _REQUIRED: Mapping[str, Mapping[str, type]] = {
     FILEVAULT_ESCROW: {"Location": str, "EncryptCertPayloadUUID": str},
     FIREWALL: {"EnableFirewall": bool},
     MDM_PAYLOAD: {"IdentityCertificateUUID": str, "Topic": str, "ServerURL": str},
+}
+# What it may have and the device acts on.
+_OPTIONAL: Mapping[str, Mapping[str, type]] = {
+    **{kind: {"allowAppInstallation": bool} for kind in RESTRICTIONS},
+    "com.apple.security.pkcs12": {"Password": str},
+    PASSCODE: {"forcePIN": bool, "maxGracePeriod": int, "maxInactivity": int},
+    FILEVAULT_ESCROW: {"DeviceKey": str},
+    FIREWALL: {
+        "BlockAllIncoming": bool,
+        "EnableStealthMode": bool,
+        "EnableLogging": bool,
+        "LoggingOption": str,
+    },
+    MDM_PAYLOAD: {"AccessRights": int},
 }
 
 
@@ -98,6 +111,9 @@ def _payload(item: Mapping[str, Any]) -> Payload:
     kind = _field(item, "PayloadType", str, PAYLOAD, 2002)
     for key, wanted in _REQUIRED.get(kind, {}).items():
         _field(item, key, wanted, PAYLOAD, 2002)
+    for key, wanted in _OPTIONAL.get(kind, {}).items():
+        if key in item:
+            _field(item, key, wanted, PAYLOAD, 2002)
     content = {key: value for key, value in item.items() if not key.startswith("Payload")}
     if "PayloadContent" in item:
         content["PayloadContent"] = item["PayloadContent"]
@@ -129,50 +145,14 @@ def _check_unique(name: str, values: list[str], code: int) -> None:
         raise Refusal(PROFILE, code, f"The profile contains payloads with the same {name}.")
 
 
-# --- CMS: only as much as it takes to find the content ---
-
-_SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # 1.2.840.113549.1.7.2
-
-
 def unsigned(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return the content of CMS SignedData and its certificates; anything else as it is.
+    """Return the content of CMS SignedData and its certificates (DER); anything else as it is.
 
-    Raises ValueError or IndexError when it is neither.
+    Raises ValueError when it is neither. The signature is not verified.
     """
     if not data.startswith(b"\x30"):
         return data, ()
-    content_info = _children(data)[0][1]
-    parts = _children(content_info)
-    if parts[0][1] != _SIGNED_DATA:
-        raise ValueError("not signed data")
-    signed_data = _children(_children(parts[1][1])[0][1])
-    encapsulated = _children(signed_data[2][1])
-    content = _octets(_children(encapsulated[1][1])[0])
-    certificates = load_der_pkcs7_certificates(data)
-    return content, tuple(one.public_bytes(Encoding.DER) for one in certificates)
-
-
-def _octets(element: tuple[int, bytes]) -> bytes:
-    tag, value = element
-    if tag == 0x24:  # constructed: the pieces in order
-        return b"".join(_octets(piece) for piece in _children(value))
-    return value
-
-
-def _children(data: bytes) -> list[tuple[int, bytes]]:
-    """Return (tag, value) of the DER elements that follow one another in `data`."""
-    elements = []
-    position = 0
-    while position < len(data):
-        tag, length, position = data[position], data[position + 1], position + 2
-        if length == 0x80:
-            raise ValueError("indefinite length")
-        if length > 0x80:
-            size = length & 0x7F
-            length = int.from_bytes(data[position : position + size], "big")
-            position += size
-        if position + length > len(data):
-            raise ValueError("truncated")
-        elements.append((tag, data[position : position + length]))
-        position += length
-    return elements
+    try:
+        return cms.unverified_content(data)
+    except MessageRefused as error:
+        raise ValueError(str(error)) from error

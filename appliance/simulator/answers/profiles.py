@@ -53,8 +53,7 @@ def adopt(state: DeviceState, profile: bytes, identity: bytes) -> None:
     management = read.payloads_of(MDM_PAYLOAD)
     if not management:
         raise Refusal(INSTALLATION, 4015, "The profile does not contain an MDM payload.")
-    rights = management[0].content.get("AccessRights")
-    state.access_rights = rights if isinstance(rights, int) else 8191
+    state.access_rights = management[0].content.get("AccessRights", 8191)
     state.profiles[read.identifier] = read
     state.management_profile = read.identifier
     state.identity_certificate = identity
@@ -234,13 +233,19 @@ def _others(state: DeviceState, uuid: str) -> tuple[ProvisioningProfile, ...]:
 
 COMMANDS: Final = {
     "ProfileList": Command(
-        run=_list, right=1, channels="DU", takes={"ManagedOnly": bool}, lost=True
+        run=_list, right=1, channels="DU", ipad="DU", takes={"ManagedOnly": bool}, lost=True
     ),
     "InstallProfile": Command(
-        run=_install, right=2, channels="DU", needs={"Payload": bytes}, unlocked=True, lost=True
+        run=_install,
+        right=2,
+        channels="DU",
+        ipad="DU",
+        needs={"Payload": bytes},
+        unlocked=True,
+        lost=True,
     ),
     "RemoveProfile": Command(
-        run=_remove, channels="DU", needs={"Identifier": str}, unlocked=True, lost=True
+        run=_remove, channels="DU", ipad="DU", needs={"Identifier": str}, unlocked=True, lost=True
     ),
     "InstallProvisioningProfile": Command(
         run=_install_provisioning,

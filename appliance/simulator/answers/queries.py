@@ -41,6 +41,11 @@ def stable(state: DeviceState, purpose: str, length: int = 8) -> str:
     return digest[:length].upper()
 
 
+def has_lights_out(state: DeviceState) -> bool:
+    """Whether a Mac can be switched on from afar; among desktop Macs the minis can."""
+    return state.model_name == "Mac mini"
+
+
 def setting(state: DeviceState, item: str, default: Any) -> Any:
     """Return what the Settings command last set, else `default`."""
     return (state.settings or {}).get(item, default)
@@ -124,6 +129,13 @@ def _shared_configuration(key: str, default: Any) -> Value:
     return lambda state, now: setting(state, "SharedDeviceConfiguration", {}).get(key, default)
 
 
+def _organization(state: DeviceState, now: datetime) -> dict[str, str] | None:
+    if state.organization is None:
+        return None
+    # The short name can be set, but is never told.
+    return {key: value for key, value in state.organization.items() if "Short" not in key}
+
+
 def _last_backup(state: DeviceState, now: datetime) -> datetime:
     return utc(now).replace(hour=3, minute=14, second=0) - timedelta(days=1)
 
@@ -142,7 +154,7 @@ _INFORMATION, _NETWORK, _APPS = 16, 32, 4096
 
 _GENERAL: Final[dict[str, Query]] = {
     "UDID": Query(ALL, 0, lambda s, n: s.udid),
-    "OrganizationInfo": Query(ALL, 0, lambda s, n: s.organization),
+    "OrganizationInfo": Query(ALL, 0, _organization),
     "MDMOptions": Query(ALL, 0, lambda s, n: _OPTIONS | (s.options or {})),
     "LastCloudBackupDate": Query(IOS, 0, _last_backup),
     "AwaitingConfiguration": Query(ALL, 0, lambda s, n: s.awaiting_configuration),
@@ -185,7 +197,7 @@ _MACS: Final[dict[str, Query]] = {
     "IsAppleSilicon": Query(MAC, _INFORMATION, _mac(lambda mac: mac.apple_silicon)),
     "HasBattery": Query(MAC, _INFORMATION, lambda s, n: s.battery is not None),
     "IsActivationLockSupported": Query(MAC, _INFORMATION, _always(True)),
-    "SupportsLOMDevice": Query(MAC, _INFORMATION, _always(False)),
+    "SupportsLOMDevice": Query(MAC, _INFORMATION, lambda s, n: has_lights_out(s)),
     "ActiveManagedUsers": Query(MAC, _INFORMATION, _managed_users),
     "OSUpdateSettings": Query(MAC, _INFORMATION, _software_updates),
     "LocalHostName": Query(MAC, _INFORMATION, lambda s, n: _local_host_name(s)),
@@ -222,6 +234,11 @@ _MOBILE: Final[dict[str, Query]] = {
     "CarrierSettingsVersion": Query(IOS, _NETWORK, _sim(lambda sim: "64.0")),
     "PhoneNumber": Query(IOS, _NETWORK, _sim(lambda sim: sim.phone_number)),
     "DataRoamingEnabled": Query(IOS, _NETWORK, _sim(lambda sim: sim.data_roaming)),
+    "VoiceRoamingEnabled": Query(IOS, _NETWORK, _sim(lambda sim: sim.voice_roaming)),
+    "IsRoaming": Query(IOS, _NETWORK, _sim(lambda sim: False)),
+    "SubscriberCarrierNetwork": Query(IOS, _NETWORK, _sim(lambda sim: sim.carrier)),
+    "SubscriberMCC": Query(IOS, _NETWORK, _sim(lambda sim: sim.mcc)),
+    "SubscriberMNC": Query(IOS, _NETWORK, _sim(lambda sim: sim.mnc)),
     "PersonalHotspotEnabled": Query(IOS, _NETWORK, _sim(lambda sim: sim.personal_hotspot)),
     "IsNetworkTethered": Query(IOS, _NETWORK, _always(False)),
     "SIMMCC": Query(IOS, _NETWORK, _sim(lambda sim: sim.mcc)),

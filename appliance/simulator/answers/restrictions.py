@@ -63,6 +63,11 @@ def _tighter(kind: str, name: str, one: dict[str, Any], other: dict[str, Any]) -
 
 COMMANDS: Final = {
     "Restrictions": Command(
-        run=_restrictions, on=IOS | TV, right=512, takes={"ProfileRestrictions": bool}, lost=True
+        run=_restrictions,
+        on=IOS | TV,
+        right=512,
+        ipad="DU",
+        takes={"ProfileRestrictions": bool},
+        lost=True,
     ),
 }

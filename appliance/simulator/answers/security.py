@@ -218,15 +218,17 @@ def unlock_token(state: DeviceState) -> bytes:
 COMMANDS: Final = {
     "SecurityInfo": Command(run=_security_info, right=1024, channels="DU"),
     "ClearPasscode": Command(
-        run=_clear_passcode, on=IOS, right=4, needs={"UnlockToken": bytes}, lost=True
+        run=_clear_passcode, on=IOS, right=4, needs={"UnlockToken": bytes}, ipad="", lost=True
     ),
-    "RequestUnlockToken": Command(run=_request_unlock_token, on=IOS, supervised=IOS),
-    "ClearRestrictionsPassword": Command(run=_clear_restrictions_password, on=IOS, supervised=IOS),
+    "RequestUnlockToken": Command(run=_request_unlock_token, on=IOS, supervised=IOS, ipad=""),
+    "ClearRestrictionsPassword": Command(
+        run=_clear_restrictions_password, on=IOS, supervised=IOS, ipad=""
+    ),
     "ActivationLockBypassCode": Command(
-        run=_bypass_code, on=IOS | MAC, supervised=IOS | MAC, awake=False
+        run=_bypass_code, on=IOS | MAC, supervised=IOS | MAC, ipad="", awake=False
     ),
     "ClearActivationLockBypassCode": Command(
-        run=_clear_bypass_code, on=IOS | MAC, supervised=IOS | MAC, awake=False
+        run=_clear_bypass_code, on=IOS | MAC, supervised=IOS | MAC, ipad="", awake=False
     ),
     "RotateFileVaultKey": Command(
         run=_rotate_filevault_key,

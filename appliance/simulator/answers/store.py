@@ -65,9 +65,13 @@ def by_identifier(identifier: str) -> App:
 
 
 def by_manifest_url(url: str) -> App:
-    """Return the in-house app that a manifest at this address would describe."""
-    stem = urlsplit(url).path.rpartition("/")[2].partition(".")[0] or "app"
-    host = ".".join(reversed((urlsplit(url).hostname or "example").split(".")))
+    """Return the in-house app that a manifest at this address would describe.
+
+    Raises ValueError when it is no address.
+    """
+    parts = urlsplit(url)
+    stem = parts.path.rpartition("/")[2].partition(".")[0] or "app"
+    host = ".".join(reversed((parts.hostname or "example").split(".")))
     return _made_up(f"{host}.{stem}", stem.capitalize(), 0)
 
 

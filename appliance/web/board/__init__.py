@@ -5,11 +5,15 @@ from __future__ import annotations
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.web.board import login
+from appliance.web.board import activity, certificates, devices, home, login
 
 
 def routes(config: Config) -> list[web.RouteDef]:
     """Return the routes of all sections."""
     return [
         *login.routes(config),
+        *home.routes(),
+        *devices.routes(),
+        *certificates.routes(),
+        *activity.routes(),
     ]

@@ -1,0 +1,247 @@
+"""The overview: what the board's first page and its lists ask of all tables together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from appliance.store.database import Connection, from_ms
+
+# Names are claims of a device and may be long; a list needs no more of one than this.
+_NAME = "substr(coalesce(nullif(d.name, ''), d.serial_number, e.id), 1, 120)"
+
+_MANAGED = "e.device_id IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL"
+
+_LATEST_COMMANDS = 2_000
+_LATEST_EVENTS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affected:
+    """One device that something is the matter with: since (or until) when, and what."""
+
+    id: str
+    name: str
+    at: datetime | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """How many devices something is the matter with, and the first of them."""
+
+    count: int
+    devices: tuple[Affected, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The certificate that a managed device is bound to."""
+
+    device_id: str
+    name: str
+    serial: str
+    not_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An event with the name of its device, if it has one that is still known."""
+
+    id: int
+    at: datetime | None
+    kind: str
+    device_id: str | None
+    device_name: str | None
+    data: dict[str, Any]
+
+    @property
+    def day(self) -> str:
+        """The day of it in UTC, 2026-11-24."""
+        return "" if self.at is None else f"{self.at:%Y-%m-%d}"
+
+
+def states(db: Connection, *, silent_before: int) -> dict[str, int]:
+    """Count the devices by state; an enrolled one not heard of since `silent_before` is silent."""
+    rows = db.execute(
+        """
+        SELECT CASE WHEN blocked_at IS NOT NULL THEN 'blocked'
+                    WHEN state = 'enrolled' AND last_seen_at < ? THEN 'silent'
+                    ELSE state END AS shown,
+               count(*)
+          FROM enrollments
+         WHERE device_id IS NULL
+         GROUP BY shown
+        """,
+        (silent_before,),
+    )
+    return dict(rows.fetchall())
+
+
+def silent(db: Connection, *, before: int, limit: int) -> Concern:
+    """Return the managed devices not heard of since `before`, the longest silent first."""
+    rows = db.execute(
+        f"""
+        SELECT e.id, {_NAME}, e.last_seen_at, '', count(*) OVER ()
+          FROM enrollments AS e
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE {_MANAGED} AND e.last_seen_at < :before
+         ORDER BY e.last_seen_at
+         LIMIT :limit
+        """,
+        {"before": before, "limit": limit},
+    )
+    return _concern(rows.fetchall())
+
+
+def push_refused(db: Connection, *, limit: int) -> Concern:
+    """Return the managed devices that Apple pushes to no more, the latest first."""
+    rows = db.execute(
+        f"""
+        SELECT e.id, {_NAME}, p.refused_at, coalesce(p.outcome, ''), count(*) OVER ()
+          FROM pushes AS p
+          JOIN enrollments AS e ON e.id = p.enrollment_id
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE {_MANAGED} AND p.refused_at IS NOT NULL
+         ORDER BY p.refused_at DESC
+         LIMIT :limit
+        """,
+        {"limit": limit},
+    )
+    return _concern(rows.fetchall())
+
+
+def commands_failed(db: Connection, *, since: int, limit: int) -> Concern:
+    """Return what devices refused since then and have not done later, the latest first.
+
+    Looks at the latest commands only, so that its cost does not grow with the history.
+    """
+    rows = db.execute(
+        f"""
+        SELECT e.id, {_NAME}, c.finished_at, c.request_type, count(*) OVER ()
+          FROM (SELECT id, enrollment_id, request_type, status, finished_at
+                  FROM commands
+                 ORDER BY id DESC
+                 LIMIT {_LATEST_COMMANDS}) AS c
+          JOIN enrollments AS e ON e.id = c.enrollment_id
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE c.status IN ('error', 'format_error') AND c.finished_at > :since
+           AND e.state = 'enrolled' AND e.blocked_at IS NULL
+           AND NOT EXISTS (SELECT 1
+                             FROM commands AS later
+                            WHERE later.enrollment_id = c.enrollment_id AND later.id > c.id
+                              AND later.request_type = c.request_type
+                              AND later.status = 'acknowledged')
+         ORDER BY c.id DESC
+         LIMIT :limit
+        """,
+        {"since": since, "limit": limit},
+    )
+    return _concern(rows.fetchall())
+
+
+def commands_put_off(db: Connection, *, before: int, limit: int) -> Concern:
+    """Return what devices answered NotNow to and was queued before then, the oldest first."""
+    rows = db.execute(
+        f"""
+        SELECT e.id, {_NAME}, c.queued_at, c.request_type, count(*) OVER ()
+          FROM commands AS c
+          JOIN enrollments AS e ON e.id = c.enrollment_id
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE c.finished_at IS NULL AND c.status = 'not_now' AND c.queued_at < :before
+         ORDER BY c.queued_at
+         LIMIT :limit
+        """,
+        {"before": before, "limit": limit},
+    )
+    return _concern(rows.fetchall())
+
+
+def identities_ending(db: Connection, *, before: int, limit: int) -> Concern:
+    """Return the managed devices whose identity ends before then, the next first."""
+    rows = db.execute(
+        f"""
+        SELECT e.id, {_NAME}, c.not_after, '', count(*) OVER ()
+          FROM enrollments AS e
+          JOIN certificates AS c ON c.sha256 = e.certificate_sha256
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE {_MANAGED} AND c.not_after < :before
+         ORDER BY c.not_after
+         LIMIT :limit
+        """,
+        {"before": before, "limit": limit},
+    )
+    return _concern(rows.fetchall())
+
+
+def identities(db: Connection, *, limit: int) -> list[Identity]:
+    """Return the identities of managed devices, the next to end first."""
+    rows = db.execute(
+        f"""
+        SELECT e.id, {_NAME}, c.serial, c.not_after
+          FROM enrollments AS e
+          JOIN certificates AS c ON c.sha256 = e.certificate_sha256
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE {_MANAGED}
+         ORDER BY c.not_after
+         LIMIT :limit
+        """,
+        {"limit": limit},
+    )
+    return [
+        Identity(device_id=row[0], name=row[1], serial=row[2], not_after=from_ms(row[3]))
+        for row in rows
+    ]
+
+
+def last_push(db: Connection) -> datetime | None:
+    """Return when Apple last accepted a push."""
+    return from_ms(db.execute("SELECT max(sent_at) FROM pushes").fetchone()[0])
+
+
+def activity(
+    db: Connection, *, noun: str | None, before: int, limit: int
+) -> tuple[list[Entry], int | None]:
+    """Return the newest events below the number `before`, of one noun (`device`, …) or of all.
+
+    Also returns the number below which the next page begins, None after the last. A page looks
+    back only so far; for a rare noun it may hold less than `limit`, even nothing.
+    """
+    newest = db.execute("SELECT max(id) FROM events").fetchone()[0] or 0
+    before = min(before, newest + 1)
+    floor = before - _LATEST_EVENTS
+    rows = db.execute(
+        f"""
+        SELECT v.id, v.at, v.kind, e.id, {_NAME}, v.data
+          FROM events AS v
+          LEFT JOIN enrollments AS e ON e.id = v.enrollment_id
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE v.id < :before AND v.id >= :floor
+           AND (:noun IS NULL OR v.kind LIKE :noun || '.%')
+         ORDER BY v.id DESC
+         LIMIT :limit
+        """,
+        {"before": before, "floor": floor, "noun": noun, "limit": limit + 1},
+    ).fetchall()
+    entries = [
+        Entry(
+            id=row[0], at=from_ms(row[1]), kind=row[2], device_id=row[3], device_name=row[4],
+            data=json.loads(row[5]),
+        )
+        for row in rows[:limit]
+    ]  # fmt: skip
+    if len(rows) > limit:
+        return entries, entries[-1].id
+    return entries, floor if floor > 1 else None
+
+
+def _concern(rows: Sequence[tuple[Any, ...]]) -> Concern:
+    return Concern(
+        count=rows[0][4] if rows else 0,
+        devices=tuple(
+            Affected(id=row[0], name=row[1], at=from_ms(row[2]), detail=row[3]) for row in rows
+        ),
+    )

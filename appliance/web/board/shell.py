@@ -1,0 +1,53 @@
+"""The frame of every page for signed-in people: who they are, where they are, where they can go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from appliance.web import csrf
+from appliance.web.keys import CONFIG
+from appliance.web.pages import Page, respond
+from appliance.web.sessions import session_of
+
+# A demonstration says so on every page: its devices are simulated.
+DEMO = web.AppKey("demo", bool)
+
+_WORTH_COMPRESSING = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardPage(Page):
+    """What every page of the board shows; `section` is the entry of the navigation it is in."""
+
+    section: ClassVar[str] = ""
+
+    user: str
+    csrf_token: str  # masked anew for every response, so compression tells nothing of it
+    demo: bool
+    query: str  # of this page's address, but for the language; ends with "&" unless it is empty
+
+
+def frame(request: web.Request) -> dict[str, Any]:
+    """Return the fields that every `BoardPage` has."""
+    session = session_of(request)
+    query = urlencode([(key, value) for key, value in request.query.items() if key != "lang"])
+    return {
+        "organization": request.app[CONFIG].server.organization,
+        "host": request.host,
+        "user": session.user,
+        "csrf_token": csrf.masked(session.csrf_token),
+        "demo": request.app[DEMO],
+        "query": f"{query}&" if query else "",
+    }
+
+
+def board_page(request: web.Request, page: BoardPage, *, status: int = 200) -> web.Response:
+    """Answer `request` with `page`, compressed where that is worth it."""
+    response = respond(request, page, status=status)
+    if len(response.text or "") > _WORTH_COMPRESSING:
+        response.enable_compression()
+    return response

@@ -1,0 +1,86 @@
+"""What happened, as a sentence for people: one entry for every kind of event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from appliance.web.languages import Catalogue, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """How a kind of event reads and looks; `tone` is a class of board.css."""
+
+    text: str  # English, with the places %(device)s, and %(name)s of the event's data
+    icon: str
+    tone: str = ""
+
+
+def _entry(message: str, icon: str, tone: str = "") -> Sentence:
+    return Sentence(text=message, icon=icon, tone=tone)
+
+
+# By kind; or by kind and `status` of the data, where that decides what is to be said.
+SENTENCES: Mapping[str, Sentence] = {
+    "device.authenticated": _entry(text("%(device)s began to enroll"), "waiting", "busy"),
+    "device.enrolled": _entry(text("%(device)s enrolled"), "ok", "ok"),
+    "device.checked_out": _entry(text("%(device)s removed its management"), "left", "warn"),
+    "device.identity_renewed": _entry(text("%(device)s renewed its identity"), "certificate"),
+    "device.authenticate_refused": _entry(
+        text("%(device)s was refused: it came with another certificate than it enrolled with"),
+        "bad", "bad",
+    ),
+    "device.blocked": _entry(text("%(device)s was blocked"), "blocked", "bad"),
+    "device.unblocked": _entry(text("%(device)s was unblocked"), "ok"),
+    "device.forgotten": _entry(text("%(device)s was forgotten"), "left"),
+    "device.reenrollment_allowed": _entry(
+        text("%(device)s may enroll anew with another certificate"), "enroll"
+    ),
+    "command.cancelled": _entry(text("A command was cancelled"), "blocked"),
+    "certificate.revoked": _entry(
+        text("The identity certificate %(serial)s was revoked"), "certificate", "bad"
+    ),
+    "push_certificate.imported": _entry(text("A push certificate was imported"), "push", "ok"),
+    "link.created": _entry(text("An enrollment link was made"), "link"),
+    "link.revoked": _entry(text("An enrollment link was withdrawn"), "link"),
+    "token.created": _entry(text("The API token “%(name)s” was made"), "key"),
+    "token.revoked": _entry(text("The API token “%(name)s” was revoked"), "key"),
+    "user.created": _entry(text("The user “%(name)s” was added"), "user"),
+    "user.removed": _entry(text("The user “%(name)s” was removed"), "user"),
+    "user.password_changed": _entry(text("The password of “%(name)s” was changed"), "user"),
+    "user.signed_in": _entry(text("“%(name)s” signed in"), "user"),
+    "user.sign_in_failed": _entry(text("Signing in from %(address)s failed"), "lock", "warn"),
+}  # fmt: skip
+
+# What an event's kind begins with, for those who look for one sort of thing.
+NOUNS = ("device", "command", "link", "certificate", "push_certificate", "token", "user")
+
+_UNKNOWN = Sentence(text=text("Something happened: %(kind)s"), icon="activity")
+_LONGEST_VALUE = 120
+
+
+def sentence_of(kind: str, data: Mapping[str, Any]) -> Sentence:
+    """Return the sentence of an event; one of another release is named by its kind."""
+    return SENTENCES.get(f"{kind}.{data.get('status')}") or SENTENCES.get(kind) or _UNKNOWN
+
+
+def sentence(catalogue: Catalogue, kind: str, data: Mapping[str, Any], device: Markup) -> Markup:
+    """Return the sentence of an event as HTML.
+
+    Args:
+        device: what stands for the device, usually a link; everything else is escaped here.
+    """
+    values = {key: str(value)[:_LONGEST_VALUE] for key, value in data.items()}
+    message = catalogue.gettext(sentence_of(kind, data).text)
+    return Markup(escape(message)) % _Values({**values, "kind": kind, "device": device})  # noqa: S704 - escaped
+
+
+class _Values(dict[str, Any]):
+    """The places of a sentence; what an old event does not say is left open."""
+
+    def __missing__(self, key: str) -> str:
+        return "…"

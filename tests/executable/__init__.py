@@ -1,0 +1,1 @@
+"""The frozen executable: runs with APPLIANCE_EXECUTABLE=dist/appliance alone."""
