@@ -71,7 +71,7 @@ async def _show(options: Options) -> None:
             await initialise(config)
             push_server = await fleet.push_server()
             config = replace(config, push=_push(push_server))
-            async with running(config, demo=True) as parts:
+            async with running(config) as parts:
                 await _introduce(parts, push_server, options)
                 await _play(parts, fleet, options, began)
 
@@ -95,7 +95,7 @@ async def _introduce(parts: Parts, push_server: PushServer, options: Options) ->
         push_server.certificate.read_bytes(), push_server.key.read_bytes()
     )
     await services.accounts.add_user(_USER, password)
-    code = await services.accounts.sign_in_code(_USER)
+    code = (await services.accounts.new_sign_in_code(_USER)).code
     url = parts.config.server.base_url
     shown = {
         "url": url,
