@@ -8,24 +8,26 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from appliance import logs
+from appliance import logs, systemd
 from appliance.config import Config, split_address
 from appliance.errors import ConfigError, DataDirectoryUnusable
 from appliance.services import Services
-from appliance.services.accounts import AccountService
+from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
 from appliance.services.data_directory import DataDirectory, Keys
+from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
@@ -62,8 +64,10 @@ class Parts:
     store_failure: asyncio.Event
 
 
-async def initialise(config: Config, *, settings: str = "") -> None:
+async def initialise(config: Config, *, settings: str = "") -> OneTimeCode:
     """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
+
+    Returns the code that makes the first user.
 
     Raises:
         Conflict: the directory is in use already.
@@ -80,9 +84,13 @@ async def initialise(config: Config, *, settings: str = "") -> None:
         database = await Database.open(directory.database)
         try:
             await store_proof(database, Vault(vault_key))
+            setup = await AccountService(
+                database, config.auth, config.server.admin_url
+            ).new_setup_code()
         finally:
             await database.close()
         directory.finish(vault_key)
+        return setup
     finally:
         os.close(lock)
 
@@ -145,25 +153,35 @@ async def local_api(config: Config) -> AsyncIterator[Parts]:
             parts.directory.socket.unlink(missing_ok=True)
 
 
-async def serve(config: Config) -> None:
-    """Run the server until SIGTERM or SIGINT, then finish within 5 seconds."""
+async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> None:
+    """Run the server until SIGTERM or SIGINT, then finish within 5 seconds.
+
+    While there is no user, `show_setup` gets a code that makes the first one: for a person, not
+    for the log.
+    """
     stop = stop_signal(signal.SIGTERM, signal.SIGINT)
     async with running(config) as parts:
         logger.info("ready", extra={logs.URL: config.server.base_url})
+        if not await parts.services.accounts.any_exists():
+            show_setup(await parts.services.accounts.new_setup_code())
         await run_until(stop, parts)
+        systemd.notify("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped")
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Parts]:
+async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]:
     """Listen and do the background jobs for as long as the caller's block takes.
+
+    Args:
+        demo: every page says that its devices are simulated.
 
     Raises:
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     async with open_appliance(config) as parts:
-        runners = await _start_listening(parts)
+        runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
         gc.freeze()
@@ -208,10 +226,10 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
         )
 
 
-async def _start_listening(parts: Parts) -> list[web.AppRunner]:
+async def _start_listening(parts: Parts, *, demo: bool) -> list[web.AppRunner]:
     server = parts.config.server
     separate = bool(server.admin_listen)
-    runners = [await _start(parts, admin=not separate)]
+    runners = [await _start(parts, admin=not separate, demo=demo)]
     await _listen(runners[0], server.listen, parts.tls)
     local = runners[0]
     if separate:
@@ -222,13 +240,16 @@ async def _start_listening(parts: Parts) -> list[web.AppRunner]:
     return runners
 
 
-async def _start(parts: Parts, *, admin: bool, devices: bool = True) -> web.AppRunner:
+async def _start(
+    parts: Parts, *, admin: bool, devices: bool = True, demo: bool = False
+) -> web.AppRunner:
     application = site.application(
         parts.config,
         parts.services,
         root=parts.keys.root_certificate,
         admin=admin,
         devices=devices,
+        demo=demo,
     )
     runner = web.AppRunner(
         application,
@@ -290,21 +311,24 @@ def _build(
 ) -> Services:
     vault = Vault(keys.vault_key)
     push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
-    push = PushService(database, push_certificates, config.push, directory.run)
+    live = LiveEvents(database, most_streams=config.limits.event_streams)
+    push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
-    commands = CommandService(database, vault, push.wake, config.server.base_url)
-    accounts = AccountService(database, config.auth)
+    commands = CommandService(database, vault, push.wake, config.server.base_url, live)
+    accounts = AccountService(database, config.auth, config.server.admin_url)
     return Services(
         accounts=accounts,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
+        device_pages=DevicePages(database, vault, push_certificates),
         devices=DeviceService(database),
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
         housekeeping=Housekeeping(database, accounts),
+        live=live,
         overview=OverviewService(
             database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
         ),

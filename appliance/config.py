@@ -61,6 +61,15 @@ class ServerConfig:
         return self.url.rstrip("/")
 
     @property
+    def admin_url(self) -> str:
+        """The URL of the page for administrators, without a trailing slash."""
+        if not self.admin_listen:
+            return self.base_url
+        address, port = split_address(self.admin_listen[0])
+        host = self.host if address in ("0.0.0.0", "::") else address  # noqa: S104 - any address
+        return f"https://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
     def host(self) -> str:
         """The host name of `url`."""
         return urlsplit(self.url).hostname or "localhost"
@@ -155,6 +164,7 @@ class LimitsConfig:
     scep_per_minute: int = 60  # an address
     scep_per_second: int = 200  # all addresses together
     api_per_second: int = 100  # a token
+    event_streams: int = 20  # a token or a user, at the same time
     scep_body_kib: int = 64
     checkin_body_kib: int = 1024
     result_body_kib: int = 4096

@@ -160,3 +160,15 @@ class DataDirectoryUnusable(ApplianceError):
     """The data directory is locked, too open, or not ours."""
 
     code = "data.unusable"
+
+
+class RootRequired(ApplianceError):
+    """A change to the machine that only root may make."""
+
+    code = "service.root_required"
+
+
+class ServiceFailed(ApplianceError):
+    """The service manager, or a command it needs, failed; `why` has its words."""
+
+    code = "service.failed"

@@ -22,7 +22,10 @@ from appliance import __version__, resources
 from appliance.apns.credentials import push_ssl_context
 from appliance.apns.sender import PushSender
 from appliance.mdm.catalogue import catalogue
+from appliance.scep import message as scep
 from appliance.services.vault import Vault
+from appliance.simulator import keys as simulated_keys
+from appliance.simulator import scep as client
 from appliance.store.database import Database
 from appliance.web import openapi, pages
 from appliance.web.assets import assets
@@ -32,6 +35,7 @@ from appliance.wire import certificates, cms, plist, seal
 from appliance.wire.envelope import Cipher, open_envelope, seal_envelope
 
 _CHILD_SECONDS = 30
+_CHALLENGE = "one-time"
 _TEXT = "登録プロファイル".encode()
 
 
@@ -159,6 +163,31 @@ def _check_encryption() -> str:
     return ", ".join(Cipher)
 
 
+def _check_scep() -> str:
+    authority = certificates.new_device_ca("Example", datetime.now(UTC))
+    if not isinstance(authority.key, RSAPrivateKey):
+        raise Broken("the authority's key is not RSA")
+    own = authority.certificate, authority.key
+    device = simulated_keys.self_signed(simulated_keys.name(("CN", "device")))
+    csr = client.certificate_request(device.key, device.certificate.subject, _CHALLENGE)
+    sent = client.pki_message(csr, authority.certificate, client.Sender(signer=device))
+    request = scep.parse_request(sent.der)
+    wish, cipher = scep.open_request(request, *own, legacy=False)
+    _demand(wish.challenge_password == _CHALLENGE, "the challenge differs")
+    issued = certificates.issue_identity(
+        wish.public_key,
+        common_name="device",
+        ca_certificate=authority.certificate,
+        ca_key=authority.key,
+        now=datetime.now(UTC),
+        days=1,
+    )
+    reply = scep.success(request, issued, *own, cipher)
+    received = client.read_reply(reply, sent, [authority.certificate])
+    _demand(list(received.certificates) == [issued], "the device got another certificate")
+    return "a simulated device got its certificate"
+
+
 def _check_vault() -> str:
     vault = Vault(seal.new_key())
     opened = vault.open("unlock_token", "A", vault.seal("unlock_token", "A", _TEXT))
@@ -221,6 +250,7 @@ CHECKS: Mapping[str, Callable[[], str]] = {
     "store": _check_store,
     "signatures": _check_signatures,
     "encryption": _check_encryption,
+    "SCEP": _check_scep,
     "vault": _check_vault,
     "passwords": _check_passwords,
     "push": _check_push,

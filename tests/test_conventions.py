@@ -31,3 +31,13 @@ def test_every_document_that_is_named_exists() -> None:
     for name in ("docs/architecture.md", "docs/operations.md", "docs/decisions", "CHANGELOG.md"):
         assert name in readme
         assert (_ROOT / name).exists()
+
+
+def test_the_executable_is_built_of_the_locked_libraries() -> None:
+    """`requirements/build.lock` is made of `runtime.lock` and the packager alone."""
+
+    def pinned(name: str) -> set[str]:
+        lines = (_ROOT / "requirements" / name).read_text().splitlines()
+        return {line.rstrip("\\ ") for line in lines if line and not line.startswith(" ")}
+
+    assert pinned("runtime.lock") <= pinned("build.lock")

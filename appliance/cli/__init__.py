@@ -20,6 +20,7 @@ NOUNS = {
     "serve": "serve:serve",
     "status": "status:status",
     "version": "version:version",
+    "service": "service:service",
     "selfcheck": "selfcheck:selfcheck",
     "device": "device:device",
     "command": "command:command",
@@ -28,6 +29,8 @@ NOUNS = {
     "tls": "tls:tls",
     "ca": "ca:ca",
     "token": "token:token",
+    "user": "user:user",
+    "open": "open:open_",
     "simulate": "simulate:simulate",
 }
 

@@ -15,6 +15,7 @@ from appliance.errors import (
     NotAuthorized,
     NotFound,
     NotInitialised,
+    RootRequired,
     ScopeMissing,
 )
 
@@ -62,6 +63,7 @@ _BY_ERROR: Mapping[type[ApplianceError], int] = {
     NotAuthenticated: NOT_AUTHORISED,
     NotAuthorized: NOT_AUTHORISED,
     ScopeMissing: NOT_AUTHORISED,
+    RootRequired: NOT_AUTHORISED,
     NotFound: NOT_FOUND,
     Conflict: CONFLICT,
     DataDirectoryUnusable: CONFLICT,

@@ -17,9 +17,11 @@ from appliance.config import Config, ServerConfig
 _NEXT = """\
 {data} is ready. Next:
   1. start the server        appliance serve --data {data}
-  2. get a push certificate from identity.apple.com and import it
+  2. create your account     {setup_url}
+     with the setup code     {setup_code}
+  3. get a push certificate from identity.apple.com and import it
                              appliance push-cert import push.pem push.key --data {data}
-  3. let a device enroll     appliance enroll link --data {data}
+  4. let a device enroll     appliance enroll link --data {data}
 The URL {url} is part of every enrollment: devices never accept another one."""
 
 _CONFIGURATION = """\
@@ -39,11 +41,17 @@ def init(settings: Settings, url: str, organization: str | None) -> None:
     from appliance.app import initialise
 
     config = _configured(settings.directory, url, organization)
-    asyncio.run(initialise(config, settings=_settings(config)))
+    setup = asyncio.run(initialise(config, settings=_settings(config)))
+    facts = {
+        "data": str(config.data),
+        "url": config.server.url,
+        "setup_code": setup.code,
+        "setup_url": setup.url,
+    }
     if settings.json:
-        print_json({"data": str(config.data), "url": config.server.url})
+        print_json(facts)
     else:
-        note(_NEXT.format(data=config.data, url=config.server.url))
+        note(_NEXT.format(**facts))
 
 
 def _configured(data: Path, url: str, organization: str | None) -> Config:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from appliance import logs
+from appliance.cli.output import note
 from appliance.cli.settings import Command, Settings
+
+if TYPE_CHECKING:
+    from appliance.services.accounts import OneTimeCode
 
 
 @click.command(cls=Command)
@@ -24,7 +28,12 @@ def serve(settings: Settings, listen: tuple[str, ...]) -> None:
     if listen:
         config = replace(config, server=replace(config.server, listen=listen))
     logs.configure(config.log.format, config.log.level)
-    run_server(app.serve(config))
+    run_server(app.serve(config, _show_setup))
+
+
+def _show_setup(setup: OneTimeCode) -> None:
+    """Print it for the person at the terminal; it never goes through the log."""
+    note(f"there is no account yet; create the first one:\n  {setup.url}")
 
 
 def run_server(server: Coroutine[Any, Any, None]) -> None:

@@ -8,9 +8,11 @@ from appliance.services.accounts import AccountService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
+from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.status import StatusService
@@ -25,9 +27,11 @@ class Services:
     ca: CertificateAuthority
     checkins: CheckinService
     commands: CommandService
+    device_pages: DevicePages
     devices: DeviceService
     enrolling: EnrollingService
     housekeeping: Housekeeping
+    live: LiveEvents
     overview: OverviewService
     push: PushService
     status: StatusService

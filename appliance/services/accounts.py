@@ -47,9 +47,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class OneTimeCode:
-    """A code that lets somebody in once; `user` is None when it makes the first user."""
+    """A code that lets somebody in once; `user` is None when it makes the first user.
+
+    `url` has it after a #, where no server and no log sees it.
+    """
 
     code: str
+    url: str
     user: str | None
     expires_at: int
 
@@ -57,8 +61,10 @@ class OneTimeCode:
 class AccountService:
     """Users and their sessions; every user may do everything."""
 
-    def __init__(self, database: Database, config: AuthConfig) -> None:
+    def __init__(self, database: Database, config: AuthConfig, url: str) -> None:
+        """Keep the address of the page, `url`, for the addresses of codes."""
         self._database = database
+        self._url = url
         self._config = config
         self._passwords = Passwords(memory_mib=config.argon2_memory_mib)
         self._throttle = SignInThrottle(
@@ -94,7 +100,8 @@ class AccountService:
             one_time_codes.add(db, _digest(code), user_id=None, expires_at=expires_at)
 
         await self._database.write(unit)
-        return OneTimeCode(code=code, user=None, expires_at=expires_at)
+        url = f"{self._url}/setup#{code}"
+        return OneTimeCode(code=code, url=url, user=None, expires_at=expires_at)
 
     async def set_up(self, code: str, name: str, password: str, address: Address | None) -> Session:
         """Make the first user, sign that user in, and void every setup code.
@@ -209,7 +216,8 @@ class AccountService:
             return user.name
 
         user = await self._database.write(unit)
-        return OneTimeCode(code=code, user=user, expires_at=expires_at)
+        url = f"{self._url}/login#{code}"
+        return OneTimeCode(code=code, url=url, user=user, expires_at=expires_at)
 
     # Sessions
 

@@ -98,6 +98,7 @@ class CertificateAuthority:
             Busy: the store cannot take the certificate now.
         """
         request, opened = await self._run(self._open, pki_message)
+        challenge = None if isinstance(opened, ScepRefused) else opened[0].challenge_password
         try:
             if isinstance(opened, ScepRefused):
                 raise opened
@@ -106,7 +107,10 @@ class CertificateAuthority:
             return await self._refuse(request, refusal, refusal.fail_info)
         except UnsupportedAlgorithm as refusal:
             return await self._refuse(request, refusal, scep.BAD_ALG)
-        except (NotAuthorized, BadSignature) as refusal:
+        except BadSignature as refusal:
+            return await self._refuse(request, refusal, scep.BAD_REQUEST)
+        except NotAuthorized as refusal:
+            await self._note_refusal(challenge, refusal)
             return await self._refuse(request, refusal, scep.BAD_REQUEST)
 
     async def status(self) -> CaStatus:
@@ -229,6 +233,26 @@ class CertificateAuthority:
         logger.warning("certificate refused", extra={logs.REASON: str(refusal)})
         return await self._run(scep.failure, request, fail_info, self._certificate, self._key)
 
+    async def _note_refusal(self, challenge: str | None, refusal: NotAuthorized) -> None:
+        """Tell the administrator why a device got no identity, at most once a minute for each link.
+
+        Only who has a profile of ours knows a challenge; what strangers send is not recorded.
+        """
+        if not challenge:
+            return
+        now, sha256 = now_ms(), challenge_sha256(challenge)
+
+        def unit(db: Connection) -> None:
+            code = links.link_of(db, sha256)
+            if code is None:
+                return
+            kind, link = "certificate.refused", links.reference(code)
+            if not events.happened(db, kind, link=link, since=now - MINUTE):
+                data = {"reason": refusal.problem, "profile": profile_reference(sha256)}
+                events.add(db, kind, now, link=link, data=data)
+
+        await self._database.write(unit)
+
     async def _run(self, function: Callable[..., T], *args: object, **kwargs: object) -> T:
         call = partial(function, *args, **kwargs)
         try:
@@ -240,6 +264,11 @@ class CertificateAuthority:
 def challenge_sha256(challenge: str) -> bytes:
     """Return what is stored of a challenge."""
     return hashlib.sha256(challenge.encode()).digest()
+
+
+def profile_reference(challenge: bytes) -> str:
+    """Return what stands in events for the profile with the challenge of this SHA-256."""
+    return challenge.hex()[:16]
 
 
 def _authority(
@@ -292,4 +321,12 @@ def _store(
         challenge = links.consume_challenge(db, authority.challenge_sha256, now)
         issued = replace(issued, link_code=challenge.link_code)
     store.add(db, issued, transaction_id=transaction_id)
+    data = {"serial": issued.serial}
+    if authority.challenge_sha256 is not None:
+        data["profile"] = profile_reference(authority.challenge_sha256)
+    code = issued.link_code
+    events.add(
+        db, "certificate.issued", now, enrollment_id=issued.issued_for,
+        link=None if code is None else links.reference(code), data=data,
+    )  # fmt: skip
     return None

@@ -26,7 +26,16 @@ from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.vault import Vault
-from appliance.store import certificates, commands, devices, enrollments, escrow, events, pushes
+from appliance.store import (
+    certificates,
+    commands,
+    devices,
+    enrollments,
+    escrow,
+    events,
+    links,
+    pushes,
+)
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
 from appliance.wire import plist
@@ -118,7 +127,8 @@ class CheckinService:
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
             devices.put_facts(db, device_id, device.from_authenticate(message))
-            events.add(db, "device.authenticated", now, enrollment_id=device_id)
+            link = _link_reference(db, signer)
+            events.add(db, "device.authenticated", now, enrollment_id=device_id, link=link)
             return None
 
         refusal = await self._database.write(unit)
@@ -140,7 +150,8 @@ class CheckinService:
                 escrow.put(db, enrollment.id, "unlock_token", sealed, now)
             _learn(db, message)
             if tally == 1:
-                events.add(db, "device.enrolled", now, enrollment_id=enrollment.id)
+                link = _link_reference(db, signer)
+                events.add(db, "device.enrolled", now, enrollment_id=enrollment.id, link=link)
             pushes.request_for_backlog(db, enrollment.id, now)
 
         await self._database.write(unit)
@@ -201,6 +212,14 @@ class CheckinService:
 
 
 _BLOCKED = "blocked"
+
+
+def _link_reference(db: Connection, signer: Signer) -> str | None:
+    """Return what stands for the link by which the device got its identity."""
+    certificate = certificates.by_sha256(db, signer.sha256)
+    if certificate is None or certificate.link_code is None:
+        return None
+    return links.reference(certificate.link_code)
 
 
 def _learn(db: Connection, message: TokenUpdate) -> None:

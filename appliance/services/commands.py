@@ -30,6 +30,7 @@ from appliance.services.command_orders import (
     target_of,
 )
 from appliance.services.identity import check_dates
+from appliance.services.live import LiveEvents
 from appliance.services.paging import entries_before
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
@@ -53,9 +54,15 @@ class CommandService:
     """Queues commands for people and programs, and answers devices."""
 
     def __init__(
-        self, database: Database, vault: Vault, wake: Callable[[], None], server_url: str
+        self,
+        database: Database,
+        vault: Vault,
+        wake: Callable[[], None],
+        server_url: str,
+        live: LiveEvents,
     ) -> None:
         self._database = database
+        self._live = live
         self._vault = vault
         self._wake = wake
         self._management_profile = enrollment_profile_identifier(server_url)
@@ -89,8 +96,11 @@ class CommandService:
             return commands.next_command(db, enrollment.id, idle=idle, now=now)
 
         following = await self._database.write(unit)
-        if following is None or not following.sealed:
-            return None if following is None else following.payload
+        if following is None:
+            return None
+        self._live.command("connected", enrollment.id, following.uuid, following.request_type)
+        if not following.sealed:
+            return following.payload
         return self._vault.open("command", f"{following.uuid}:{enrollment.id}", following.payload)
 
     async def enqueue(self, order: CommandOrder) -> list[Queued]:

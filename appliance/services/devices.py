@@ -46,11 +46,18 @@ class DeviceService:
     async def events(
         self, name: str, cursor: str | None, limit: int
     ) -> tuple[list[Event], str | None]:
-        """Return what happened to a channel, newest first, and the cursor of the next page."""
+        """Return what happened to a channel, newest first, and the cursor of the next page.
+
+        Its commands are not among it: they have a history of their own.
+        """
         before = entries_before(cursor)
         found = await self._database.read(
             lambda db: events.recent(
-                db, enrollment_id=devices.named(db, name), before=before, limit=limit + 1
+                db,
+                enrollment_id=devices.named(db, name),
+                before=before,
+                limit=limit + 1,
+                commands=False,
             )
         )
         return found[:limit], str(found[limit - 1].id) if len(found) > limit else None

@@ -19,7 +19,7 @@ from appliance.mdm.profile import (
     enrollment_profile,
     trust_profile,
 )
-from appliance.services.ca import challenge_sha256
+from appliance.services.ca import challenge_sha256, profile_reference
 from appliance.services.clock import DAY, MINUTE, now_ms
 from appliance.services.codes import new_code, normalise
 from appliance.services.command_orders import CommandOrder, Queued
@@ -89,7 +89,8 @@ class EnrollingService:
 
         def unit(db: Connection) -> EnrollmentLink:
             links.add(db, code, label=label, uses=uses, now=now, expires_at=expires_at)
-            events.add(db, "link.created", now, data={"label": label, "uses": uses})
+            data = {"label": label, "uses": uses}
+            events.add(db, "link.created", now, link=links.reference(code), data=data)
             return links.get(db, code, now)
 
         return await self._database.write(unit)
@@ -118,10 +119,22 @@ class EnrollingService:
 
         def unit(db: Connection) -> EnrollmentLink:
             links.revoke(db, links.get(db, normalise(code), now).code, now)
-            events.add(db, "link.revoked", now)
+            events.add(db, "link.revoked", now, link=links.reference(normalise(code)))
             return links.get(db, normalise(code), now)
 
         return await self._database.write(unit)
+
+    async def opened(self, link: EnrollmentLink, platform: str) -> None:
+        """Record that somebody has the page of the link open; once a minute is enough."""
+        now, reference = now_ms(), links.reference(link.code)
+        kind = "link.opened" if link.state == "open" else "link.refused"
+
+        def unit(db: Connection) -> None:
+            if not events.happened(db, kind, link=reference, since=now - MINUTE):
+                data = {"platform": platform, "state": link.state}
+                events.add(db, kind, now, link=reference, data=data)
+
+        await self._database.write(unit)
 
     async def topic(self) -> str | None:
         """Return the push topic of new enrollments; None: nobody can enroll yet."""
@@ -204,16 +217,19 @@ class EnrollingService:
             expires_at = now + _RENEWAL_MS
         if link is not None and link.expires_at is not None:
             expires_at = min(expires_at, int(link.expires_at.timestamp() * 1000))
-        await self._database.write(
-            lambda db: links.add_challenge(
-                db,
-                challenge_sha256(challenge),
-                link_code=None if link is None else link.code,
-                issued_for=issued_for,
-                now=now,
-                expires_at=expires_at,
+        sha256 = challenge_sha256(challenge)
+
+        def unit(db: Connection) -> None:
+            code = None if link is None else link.code
+            links.add_challenge(
+                db, sha256, link_code=code, issued_for=issued_for, now=now, expires_at=expires_at
             )
-        )
+            if code is not None:
+                data = {"profile": profile_reference(sha256)}
+                reference = links.reference(code)
+                events.add(db, "link.profile_fetched", now, link=reference, data=data)
+
+        await self._database.write(unit)
         return await self._signed(enrollment_profile(self._contents(topic, challenge)))
 
     def _contents(self, topic: str, challenge: str) -> EnrollmentProfile:

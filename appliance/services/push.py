@@ -14,6 +14,7 @@ from appliance import apns, logs
 from appliance.config import PushConfig
 from appliance.errors import Conflict
 from appliance.services.clock import HOUR, MINUTE, now_ms
+from appliance.services.live import LiveEvents
 from appliance.services.push_certificates import PushCertificates, PushCertificateStatus
 from appliance.store import devices, pushes
 from appliance.store.database import Connection, Database
@@ -59,8 +60,10 @@ class PushService:
         push_certificates: PushCertificates,
         config: PushConfig,
         run_directory: Path,
+        live: LiveEvents,
     ) -> None:
         self._database = database
+        self._live = live
         self._certificates = push_certificates
         self._config = config
         self._run_directory = run_directory
@@ -251,12 +254,12 @@ class PushService:
                 extra={logs.ENROLLMENT_ID: enrollment_id, logs.REASON: _describe(outcome)},
             )
 
-        def unit(db: Connection) -> None:
+        def unit(db: Connection) -> list[tuple[str, str]]:
             retry_at = partial(_retry_at, db, enrollment_id, outcome, now)
             match outcome:
                 case apns.Accepted(apns_id=apns_id):
                     remind_at = now + _REMINDERS_MS[min(push.reminders, len(_REMINDERS_MS) - 1)]
-                    pushes.accepted(db, push, apns_id=apns_id, now=now, remind_at=remind_at)
+                    return pushes.accepted(db, push, apns_id=apns_id, now=now, remind_at=remind_at)
                 case apns.TokenGone() | apns.TokenRefused() | apns.Refused():
                     pushes.refused(db, push, outcome=_describe(outcome), now=now)
                 case apns.CertificateRefused():
@@ -265,8 +268,10 @@ class PushService:
                     retry_at(now + _retry_ms(push.attempts, after))
                 case _:
                     assert_never(outcome)
+            return []
 
-        await self._database.write(unit)
+        for command_uuid, request_type in await self._database.write(unit):
+            self._live.command("pushed", enrollment_id, command_uuid, request_type)
         if isinstance(outcome, apns.CertificateRefused):
             self._last_error = f"the push certificate is refused: {outcome.reason}"
             await self.close()

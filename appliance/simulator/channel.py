@@ -26,6 +26,24 @@ REPORT = "application/x-apple-aspen-mdm; charset=UTF-8"
 _UNRECOGNIZED = b"com.apple.unrecognized.device"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a device has to say about one command, or `IDLE`."""
+
+    request_type: str = ""
+    command_uuid: str = ""
+    status: str
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def keys(self) -> dict[str, Any]:
+        """The report as it travels."""
+        about = {"CommandUUID": self.command_uuid} if self.command_uuid else {}
+        return {**about, "Status": self.status, **self.body}
+
+
+IDLE = Report(status="Idle")
+
+
 @dataclass(slots=True, kw_only=True)
 class Channel:
     """The device channel or one user's: its own push token, magic and session."""
@@ -34,7 +52,7 @@ class Channel:
     token: bytes = field(repr=False)
     push_magic: str = field(repr=False)
     is_user: bool = False
-    unsent: dict[str, Any] | None = None  # a report that did not reach the server
+    unsent: Report | None = None  # did not reach the server yet
     busy: bool = False
     woken: bool = False  # a push came while it was busy
 
@@ -104,16 +122,16 @@ class Connection:
     async def report(
         self,
         channel: Channel,
-        message: Mapping[str, Any],
+        report: Report,
         *,
         cut: Cut | None = None,
         attempts: int | None = None,
     ) -> Command | None:
         """Report a status and return the next command, None when the session ends."""
-        keys = {**channel.identification, **message}
+        keys = {**channel.identification, **report.keys()}
         reply = await self._put(self.management.server_url, keys, REPORT, cut, attempts)
         if reply.status != 200:
-            raise ServerRefused(f"report {message['Status']}", reply.status, reply.body)
+            raise ServerRefused(f"report {report.status}", reply.status, reply.body)
         return read_command(reply.body)
 
     async def _put(

@@ -17,7 +17,7 @@ from cryptography import x509
 from appliance.simulator import faults as trouble
 from appliance.simulator.answers import After, Answer, adopt, answer, unenroll
 from appliance.simulator.answers.security import unlock_token
-from appliance.simulator.channel import Channel, Command, Connection
+from appliance.simulator.channel import IDLE, Channel, Command, Connection, Report
 from appliance.simulator.errors import Refusal
 from appliance.simulator.failures import (
     ProfileRefused,
@@ -54,12 +54,17 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the devices of a fleet share; `unlocks_after` seconds, None for never by itself."""
+    """What the devices of a fleet share; times in seconds.
+
+    A locked device unlocks itself after `unlocks_after`, None for never. A device that had no
+    time comes back within `refusal`; a slow one takes up to `slowness` for an answer.
+    """
 
     transport: Transport
     journal: Journal
     unlocks_after: float | None = None
     slowness: float = 5.0
+    refusal: float = 6.0
 
 
 class Device:
@@ -268,20 +273,22 @@ class Device:
 
     async def _work(self, connection: Connection, channel: Channel) -> float | None:
         pause = None
-        command = await self._deliver(connection, channel, channel.unsent or {"Status": "Idle"})
+        command = await self._deliver(connection, channel, channel.unsent or IDLE)
         while command is not None:
             if Fault.SLOW in self._faults:
                 await asyncio.sleep(self._dice.uniform(0.5, 1.0) * self._world.slowness)
             reply = self._answer(connection, channel, command)
-            message = {"CommandUUID": command.uuid, "Status": reply.status, **reply.body}
+            report = Report(
+                request_type=command.request_type,
+                command_uuid=command.uuid,
+                status=reply.status,
+                body=reply.body,
+            )
             if reply.after is After.ERASE:
-                await self._erase(connection, channel, command, message)
+                await self._erase(connection, channel, report)
                 return None
             asked = command
-            command = await self._deliver(connection, channel, message)
-            self._world.journal.on_answered(
-                self.state, asked.request_type, asked.uuid, reply.status
-            )
+            command = await self._deliver(connection, channel, report)
             if reply.after is not After.NOTHING:
                 pause = await self._afterwards(connection, asked, reply.after)
                 if pause is not None or self.status is not Status.ENROLLED:
@@ -297,22 +304,24 @@ class Device:
         )
 
     async def _deliver(
-        self, connection: Connection, channel: Channel, message: dict[str, Any]
+        self, connection: Connection, channel: Channel, report: Report
     ) -> Command | None:
         """Send a report; it is kept for the next session until the server has taken it."""
-        if "CommandUUID" in message:
-            channel.unsent = message
+        if report is not IDLE:
+            channel.unsent = report
         cut = trouble.cut(self._faults, self._dice)
-        command = await connection.report(channel, message, cut=cut)
-        if Fault.DUPLICATE in self._faults and "CommandUUID" in message:
-            command = await connection.report(channel, message)
+        command = await connection.report(channel, report, cut=cut)
+        if Fault.DUPLICATE in self._faults and report is not IDLE:
+            command = await connection.report(channel, report)
         channel.unsent = None
+        if report is not IDLE:
+            self._world.journal.on_answered(self.state, report)
         return command
 
     def _comes_back(self) -> float | None:
         """When a device connects again whose last word was NotNow."""
         if not self.state.locked:
-            return self._dice.uniform(2.0, 6.0)
+            return self._dice.uniform(0.3, 1.0) * self._world.refusal
         if self._world.unlocks_after is None:
             return None
         self._unlocks_at = time.monotonic() + self._world.unlocks_after
@@ -350,15 +359,11 @@ class Device:
             except SimulatorError as error:
                 self._world.journal.on_trouble(self.state, f"CheckOut: {error}")
 
-    async def _erase(
-        self, connection: Connection, channel: Channel, command: Command, message: dict[str, Any]
-    ) -> None:
+    async def _erase(self, connection: Connection, channel: Channel, report: Report) -> None:
         """Acknowledge once, whether it arrives or not, and be a new device."""
         try:
-            await connection.report(channel, message, attempts=1)
-            self._world.journal.on_answered(
-                self.state, command.request_type, command.uuid, str(message["Status"])
-            )
+            await connection.report(channel, report, attempts=1)
+            self._world.journal.on_answered(self.state, report)
         except SimulatorError as error:
             self._world.journal.on_trouble(self.state, f"EraseDevice: {error}")
         self.leave("the device was erased")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from appliance.simulator.channel import Report
 from appliance.simulator.state import DeviceState
 
 Listener = Callable[[dict[str, Any]], None]
@@ -34,13 +35,15 @@ class Journal:
         self.failures[reason] += 1
         self._tell("failed", state, reason=reason)
 
-    def on_answered(
-        self, state: DeviceState, request_type: str, command_uuid: str, status: str
-    ) -> None:
+    def on_answered(self, state: DeviceState, report: Report) -> None:
         """A report about a command has reached the server."""
-        self.answered[request_type, status] += 1
+        self.answered[report.request_type, report.status] += 1
         self._tell(
-            "answered", state, request_type=request_type, command_uuid=command_uuid, status=status
+            "answered",
+            state,
+            request_type=report.request_type,
+            command_uuid=report.command_uuid,
+            status=report.status,
         )
 
     def on_left(self, state: DeviceState, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plistlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
@@ -98,7 +98,7 @@ class ScepPayload:
     url: str
     name: str
     subject: tuple[tuple[tuple[str, str], ...], ...]
-    challenge: str | None
+    challenge: str | None = field(repr=False)
     key_size: int
     key_usage: int
     fingerprint: bytes
@@ -111,8 +111,8 @@ class ScepPayload:
 class Pkcs12Payload:
     """An identity that came with the profile."""
 
-    data: bytes
-    password: str
+    data: bytes = field(repr=False)
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

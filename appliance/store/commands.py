@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from appliance.mdm.command import CommandResult, Status
+from appliance.store import events
 from appliance.store.database import Connection, from_ms
 
 # A refused (NotNow) command is set aside until the channel's next Idle; see Apple, "NotNow".
 NEXT_COMMAND = """
-SELECT id, uuid, payload, sealed
+SELECT id, uuid, payload, sealed, request_type
   FROM commands
  WHERE enrollment_id = :enrollment_id
    AND finished_at IS NULL
@@ -76,6 +77,7 @@ class HandedOut(NamedTuple):
     uuid: str
     payload: bytes
     sealed: bool
+    request_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,8 @@ def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
             for c in commands
         ],
     )  # fmt: skip
+    queued = [(c.enrollment_id, c.uuid, c.request_type, "queued") for c in commands]
+    events.commands_queued(db, queued, now)
 
 
 def exists(db: Connection, uuid: str, enrollment_id: str) -> bool:
@@ -168,6 +172,8 @@ def report(
         "INSERT OR REPLACE INTO command_results (command_id, body, sealed) VALUES (?, ?, ?)",
         (command_id, *protect(request_type, command_uuid, answer)),
     )
+    change = (result.enrollment.id, command_uuid, request_type, _FINAL[result.status])
+    events.command_finished(db, change, now)
     return str(request_type)
 
 
@@ -191,7 +197,7 @@ def next_command(db: Connection, enrollment_id: str, *, idle: bool, now: int) ->
     if row is None:
         return None
     db.execute(_HAND_OUT, {"id": row[0], "now": now})
-    return HandedOut(uuid=row[1], payload=row[2], sealed=bool(row[3]))
+    return HandedOut(uuid=row[1], payload=row[2], sealed=bool(row[3]), request_type=row[4])
 
 
 def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
@@ -211,38 +217,35 @@ def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
 
 def cancel(db: Connection, uuid: str, now: int) -> int:
     """Cancel a command wherever it is still queued or set aside; return how many were."""
-    return db.execute(
-        f"""
-        UPDATE commands
-           SET status = 'cancelled', finished_at = ?, {_OVER}
-         WHERE uuid = ? AND finished_at IS NULL AND status <> 'sent'
-        """,
-        (now, uuid),
-    ).rowcount
+    where = "uuid = :uuid AND finished_at IS NULL AND status <> 'sent'"
+    return _close(db, "cancelled", where, {"uuid": uuid, "now": now})
 
 
 def clear(db: Connection, enrollment_id: str, now: int) -> None:
     """Cancel all that waits on one channel: its enrollment begins anew or has ended."""
-    db.execute(
-        f"""
-        UPDATE commands
-           SET status = 'cancelled', finished_at = ?, {_OVER}
-         WHERE enrollment_id = ? AND finished_at IS NULL
-        """,
-        (now, enrollment_id),
-    )
+    where = "enrollment_id = :id AND finished_at IS NULL"
+    _close(db, "cancelled", where, {"id": enrollment_id, "now": now})
 
 
 def expire(db: Connection, now: int) -> int:
     """Close the commands whose time is over; return how many."""
-    return db.execute(
+    where = "finished_at IS NULL AND expires_at IS NOT NULL AND expires_at <= :now"
+    return _close(db, "expired", where, {"now": now})
+
+
+def _close(db: Connection, status: str, where: str, values: Mapping[str, str | int]) -> int:
+    """End without an answer the commands that `where` names; return how many."""
+    closed = db.execute(
         f"""
         UPDATE commands
-           SET status = 'expired', finished_at = :now, {_OVER}
-         WHERE finished_at IS NULL AND expires_at IS NOT NULL AND expires_at <= :now
+           SET status = :status, finished_at = :now, {_OVER}
+         WHERE {where}
+        RETURNING enrollment_id, uuid, request_type, status
         """,
-        {"now": now},
-    ).rowcount
+        {"status": status, **values},
+    ).fetchall()
+    events.commands_finished(db, closed, int(values["now"]))
+    return len(closed)
 
 
 def backlog(db: Connection, enrollment_id: str, now: int) -> int:
@@ -309,6 +312,20 @@ def history(
         if size >= MOST_ANSWER_BYTES:
             break
     return records
+
+
+def newest(db: Connection, enrollment_id: str, *, limit: int, now: int) -> list[CommandRecord]:
+    """Return a channel's newest commands, newest first, without their answers."""
+    rows = db.execute(
+        f"""
+        {_RECORD.replace("r.body, r.sealed", "NULL, 0")}
+         WHERE c.enrollment_id = :enrollment_id
+         ORDER BY c.id DESC
+         LIMIT :limit
+        """,
+        {"enrollment_id": enrollment_id, "limit": limit, "now": now},
+    )
+    return [_record(row) for row in rows]
 
 
 def answer_bytes(records: Sequence[CommandRecord]) -> int:

@@ -48,8 +48,9 @@ class Database:
 
     All units of work that wait are put into one transaction and are woken after its commit,
     which is on the disk (`synchronous=FULL`) by then. A unit may be run twice, so it changes
-    nothing but the database. `failure` is set when the disk or the file fails: nothing is
-    written any more, and the process should end.
+    nothing but the database. `after_commit` is called after each commit: whoever shows what is
+    new sets it, and it returns at once. `failure` is set when the disk or the file fails: nothing
+    is written any more, and the process should end.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Database:
         self._next_reader = 0
         self._waiting: list[_Waiting] = []
         self._pump_task: asyncio.Task[None] | None = None
+        self.after_commit: Callable[[], None] = lambda: None
         self.failure = asyncio.Event()
 
     @classmethod
@@ -152,6 +154,7 @@ class Database:
                 continue
             for waiting, (result, problem) in zip(batch, outcomes, strict=True):
                 _resolve(waiting.future, result, error=problem)
+            self.after_commit()
             await self._checkpoint_when_due()
 
     async def _checkpoint_when_due(self) -> None:

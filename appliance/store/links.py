@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +32,11 @@ class Challenge:
 
     link_code: str | None
     issued_for: str | None
+
+
+def reference(code: str) -> str:
+    """Return what stands for a link where its code, which is a secret, may not."""
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def add(db: Connection, code: str, *, label: str, uses: int, now: int, expires_at: int) -> None:
@@ -140,6 +146,12 @@ def consume_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:
             "UPDATE enrollment_links SET used = used + 1 WHERE code = ?", (challenge.link_code,)
         )
     return challenge
+
+
+def link_of(db: Connection, sha256: bytes) -> str | None:
+    """Return the code of the link that a challenge came of, whatever became of it; None: none."""
+    row = db.execute("SELECT link_code FROM challenges WHERE sha256 = ?", (sha256,)).fetchone()
+    return None if row is None else row[0]
 
 
 def void_expired(db: Connection, now: int) -> int:

@@ -143,25 +143,27 @@ def next_due(db: Connection) -> int | None:
 
 def accepted(
     db: Connection, push: DuePush, *, apns_id: str, now: int, remind_at: int | None
-) -> None:
+) -> list[tuple[str, str]]:
     """Apple took it; ask again at `remind_at` if the device has not answered by then.
 
     A command that was queued while the push was on its way is announced by the next one, now;
     a held one when it is released.
+    Returns UUID and request type of the commands that are announced for the first time.
     """
     values = {
         "id": push.enrollment_id, "newest": push.newest_command or 0, "as_of": push.as_of,
         "now": now,
     }  # fmt: skip
-    db.execute(
+    announced = db.execute(
         """
         UPDATE commands
            SET pushed_at = :now
          WHERE enrollment_id = :id AND finished_at IS NULL AND pushed_at IS NULL
            AND id <= :newest AND (not_before IS NULL OR not_before <= :as_of)
+        RETURNING uuid, request_type
         """,
         values,
-    )
+    ).fetchall()
     (later,) = db.execute(
         """
         SELECT min(max(coalesce(not_before, 0), :now))
@@ -181,6 +183,7 @@ def accepted(
         """,
         (min(due, default=None), now, apns_id, push.enrollment_id),
     )
+    return announced
 
 
 def failed(db: Connection, enrollment_id: str, *, outcome: str, due_at: int, now: int) -> None:

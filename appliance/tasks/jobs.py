@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from appliance import systemd
 from appliance.services import Services
 from appliance.services.tls import Tls
 from appliance.tasks.supervisor import Job
@@ -15,7 +16,7 @@ _HOUR = 60 * _MINUTE
 
 def jobs(services: Services, tls: Tls) -> list[Job]:
     """Return every background job of the server."""
-    return [
+    found = [
         Job(
             name="push",
             run=services.push.wake_backlog,
@@ -33,6 +34,10 @@ def jobs(services: Services, tls: Tls) -> list[Job]:
             timeout_seconds=_MINUTE,
         ),
     ]
+    if systemd.is_listening():
+        reporter = systemd.Reporter(services.status.obstacles)
+        found.append(Job(name="report to systemd", run=reporter.report, timeout_seconds=_MINUTE))
+    return found
 
 
 def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[float]]:

@@ -16,6 +16,8 @@ _CONTENT_TYPES: Mapping[str, str] = {
     "app.css": "text/css",
     "board.css": "text/css",
     "board.js": "text/javascript",
+    "device.css": "text/css",
+    "device.js": "text/javascript",
     "enroll.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "icons.svg": "image/svg+xml",

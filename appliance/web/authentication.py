@@ -13,6 +13,7 @@ from aiohttp import web
 
 from appliance.config import Config
 from appliance.errors import InvalidRequest, NotAuthenticated, NotAuthorized, ScopeMissing, TooMany
+from appliance.services.accounts import Session
 from appliance.services.tokens import SCOPES, Caller
 from appliance.web import csrf
 from appliance.web.addresses import remote_address, within
@@ -27,6 +28,7 @@ from appliance.web.errors import Handler
 from appliance.web.keys import SERVICES
 
 CALLER = web.RequestKey("caller", Caller)
+SESSION = web.RequestKey("session", Session)
 LOCAL_ADMINISTRATOR = Caller(name="local administrator", scopes=frozenset(SCOPES))
 
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
@@ -181,6 +183,7 @@ async def _session_caller(request: web.Request, cookie: str) -> Caller:
                 why="the header X-CSRF-Token is missing or of another session",
                 fix="programs use a token: `appliance token create NAME`",
             )
+    request[SESSION] = session
     return session.caller
 
 

@@ -24,7 +24,7 @@ from appliance.web.pages import (
     TrustStep,
     respond,
 )
-from appliance.web.platforms import guess_platform
+from appliance.web.platforms import Platform, guess_platform
 from appliance.wire import certificates
 
 _PROFILE = "application/x-apple-aspen-config"
@@ -52,10 +52,12 @@ async def enroll(request: web.Request) -> web.Response:
 
 async def link_page(request: web.Request) -> web.Response:
     """GET /e/CODE: trust, then enroll."""
+    enrolling = request.app[SERVICES].enrolling
     try:
-        link = await request.app[SERVICES].enrolling.link(request.match_info["code"])
+        link = await enrolling.link(request.match_info["code"])
     except NotFound:
         return _refused(request, Refusal.UNKNOWN, status=404)
+    await enrolling.opened(link, _platform(request))
     if link.state != "open":
         return _refused(request, Refusal(link.state), status=410)
     return await _enroll_page(request, link)
@@ -113,20 +115,23 @@ async def _enroll_page(request: web.Request, link: EnrollmentLink | None) -> web
     if await enrolling.topic() is None:
         return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
     server = request.app[CONFIG].server
-    asked = request.query.get("device")
     page = EnrollPage(
         **_who(request),
         url=enrolling.url(link.code) if link else f"{server.base_url}/enroll",
         profile_url=(
             f"/e/{link.code}/enroll.mobileconfig" if link else "/enroll/enroll.mobileconfig"
         ),
-        platform=guess_platform(request.headers.get("User-Agent", ""), asked),
+        platform=_platform(request),
         trust=None if server.tls_certificate else _trust_step(request.app[ROOT]),
         label=link.label if link else "",
         uses_left=link.uses - link.used if link else None,
         expires_at=link.expires_at if link else None,
     )
     return respond(request, page)
+
+
+def _platform(request: web.Request) -> Platform:
+    return guess_platform(request.headers.get("User-Agent", ""), request.query.get("device"))
 
 
 def _trust_step(root: x509.Certificate) -> TrustStep:

@@ -40,13 +40,46 @@ SENTENCES: Mapping[str, Sentence] = {
     "device.reenrollment_allowed": _entry(
         text("%(device)s may enroll anew with another certificate"), "enroll"
     ),
+    "command.queued": _entry(text("%(request_type)s was queued for %(device)s"), "command", "busy"),
+    "command.finished.acknowledged": _entry(
+        text("%(device)s answered %(request_type)s"), "ok", "ok"
+    ),
+    "command.finished.error": _entry(text("%(device)s refused %(request_type)s"), "bad", "bad"),
+    "command.finished.format_error": _entry(
+        text("%(device)s did not understand %(request_type)s"), "bad", "bad"
+    ),
+    "command.finished.cancelled": _entry(
+        text("%(request_type)s for %(device)s was cancelled"), "blocked"
+    ),
+    "command.finished.expired": _entry(
+        text("%(request_type)s for %(device)s expired"), "waiting", "warn"
+    ),
+    "command.ordered": _entry(
+        text("%(by)s sent %(request_type)s to %(device)s: “%(reason)s”"), "command"
+    ),
+    "secret.shown": _entry(
+        text("%(by)s looked at the secrets of %(request_type)s on %(device)s"), "key", "warn"
+    ),
     "command.cancelled": _entry(text("A command was cancelled"), "blocked"),
+    "certificate.issued": _entry(
+        text("The identity certificate %(serial)s was issued"), "certificate"
+    ),
+    "certificate.refused": _entry(
+        text("A device got no identity certificate: %(reason)s"), "certificate", "bad"
+    ),
     "certificate.revoked": _entry(
         text("The identity certificate %(serial)s was revoked"), "certificate", "bad"
     ),
     "push_certificate.imported": _entry(text("A push certificate was imported"), "push", "ok"),
     "link.created": _entry(text("An enrollment link was made"), "link"),
     "link.revoked": _entry(text("An enrollment link was withdrawn"), "link"),
+    "link.opened": _entry(text("An enrollment link was opened"), "link"),
+    "link.refused": _entry(
+        text("An enrollment link that is no longer valid was opened"), "link", "warn"
+    ),
+    "link.profile_fetched": _entry(
+        text("An enrollment profile was downloaded"), "download", "busy"
+    ),
     "token.created": _entry(text("The API token “%(name)s” was made"), "key"),
     "token.revoked": _entry(text("The API token “%(name)s” was revoked"), "key"),
     "user.created": _entry(text("The user “%(name)s” was added"), "user"),

@@ -10,7 +10,7 @@ from aiohttp import web
 from appliance.errors import MalformedMessage, NotAuthorized
 from appliance.services.accounts import Session
 from appliance.web import csrf
-from appliance.web.authentication import CALLER, GATE
+from appliance.web.authentication import CALLER, GATE, SESSION
 from appliance.web.bodies import read_body
 from appliance.web.cookies import SAFE_METHODS, is_same_origin, session_token
 from appliance.web.errors import Handler
@@ -18,7 +18,6 @@ from appliance.web.keys import SERVICES
 
 CSRF_FIELD = "csrf_token"
 
-_SESSION = web.RequestKey("session", Session)
 _FORM_BYTES = 256 * 1024
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -38,7 +37,7 @@ def signed_in(handler: Handler) -> Handler:
         session = await current_session(request)
         if session is None:
             return await _led_to_sign_in(request)
-        request[_SESSION] = session
+        request[SESSION] = session
         request[CALLER] = session.caller
         return await handler(request)
 
@@ -47,7 +46,7 @@ def signed_in(handler: Handler) -> Handler:
 
 def session_of(request: web.Request) -> Session:
     """Return the session behind a handler that `signed_in` guards."""
-    return request[_SESSION]
+    return request[SESSION]
 
 
 async def current_session(request: web.Request) -> Session | None:

@@ -44,6 +44,7 @@ def application(
     app[DEMO] = demo
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
+    app.on_shutdown.append(_end_streams)
     app.add_routes(health.routes(config))
     app.add_routes(static_routes())
     if devices:
@@ -59,3 +60,7 @@ def application(
     else:
         app.add_routes([web.get("/", enroll.home)])
     return app
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[SERVICES].live.close()

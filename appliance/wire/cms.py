@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
 from appliance.wire import asn1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +49,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run_program(*arguments: object) -> Done:
     command = [*PROGRAM, *(str(argument) for argument in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    typed = sys.stdin.getvalue() if isinstance(sys.stdin, io.StringIO) else ""
+    done = subprocess.run(
+        command, input=typed, capture_output=True, text=True, timeout=60, check=False
+    )
     return Done(status=done.returncode, out=done.stdout, err=done.stderr)
 
 

@@ -11,6 +11,7 @@ import pytest
 from appliance.simulator.apns import ApnsAnswer, ApnsServer
 from appliance.simulator.apns_certificates import ApnsAuthority, Pair, server_ssl_context
 from tests.device.device import Device
+from tests.device.events import listen
 from tests.device.server import Api, RunningServer
 
 _PATIENCE_SECONDS = 15
@@ -159,3 +160,28 @@ async def test_a_device_that_was_told_and_has_nothing_left_is_not_told_again(wok
     assert (await device.acknowledge(reply.command)).command is None
     await asyncio.sleep(0.3)
     assert woken.pushes_to(device.token) == 1
+
+
+async def test_whoever_listens_hears_the_four_stages_in_order(woken: Woken) -> None:
+    device = await woken.api.enroll()
+    events = f"{woken.server.url}/api/v1/events?types=command&device={device.serial_number}"
+    async with listen(woken.api.session, events, woken.server.token) as stream:
+        command = await woken.api.queue(device.id, "ProfileList")
+        announced = await stream.take(2)
+        received = (await device.idle()).command
+        assert received is not None
+        await device.acknowledge(received, ProfileList=[])
+        heard = [*announced, *await stream.take(2)]
+
+    assert [event.data["stage"] for event in heard] == [
+        "queued", "pushed", "connected", "finished",
+    ]  # fmt: skip
+    assert {event.data["id"] for event in heard} == {command}
+    assert {event.data["device"] for event in heard} == {device.id}
+    assert {event.data["request_type"] for event in heard} == {"ProfileList"}
+    assert [event.data["status"] for event in heard] == [
+        "queued", "queued", "sent", "acknowledged",
+    ]  # fmt: skip
+    ids = [int(event.last_event_id) for event in heard]
+    assert ids == sorted(ids)
+    assert ids[1] == ids[0] == ids[2] < ids[3], "what is not stored has no id"

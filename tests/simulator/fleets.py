@@ -107,6 +107,7 @@ async def running_fleet(
             journal=watched.journal,
             unlocks_after=unlocks_after,
             slowness=slowness,
+            refusal=0.1,
         )
         watched.fleet = Fleet(composition, surroundings)
         if site is not None:

@@ -28,8 +28,12 @@ def messages() -> dict[str, str]:
     extract = environment(Language.ENGLISH).extract_translations  # type: ignore[attr-defined]
     for source in templates().values():
         for _, _, message in extract(source):
-            forms = [message] if isinstance(message, str) else [form for form in message if form]
-            found[forms[0]] = forms[-1]
+            # None: what is translated stands in a variable, and is marked where it is made.
+            forms = (
+                [message] if isinstance(message, str) else [form for form in message or () if form]
+            )
+            if forms:
+                found[forms[0]] = forms[-1]
     return found
 
 

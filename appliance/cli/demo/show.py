@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import signal
 import sys
 import time
-import webbrowser
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.app import Parts, initialise, running
+from appliance.cli.browser import open_browser
 from appliance.cli.demo.fleet import Fleet, PushServer
 from appliance.cli.demo.place import demo_folder, listen_addresses
 from appliance.cli.demo.tour import Tour
@@ -71,7 +70,7 @@ async def _show(options: Options) -> None:
             await initialise(config)
             push_server = await fleet.push_server()
             config = replace(config, push=_push(push_server))
-            async with running(config) as parts:
+            async with running(config, demo=True) as parts:
                 await _introduce(parts, push_server, options)
                 await _play(parts, fleet, options, began)
 
@@ -115,16 +114,12 @@ async def _introduce(parts: Parts, push_server: PushServer, options: Options) ->
 
 async def _open_browser(url: str) -> None:
     """Open the page; where there is no screen or no browser, say so and go on."""
-    has_screen = sys.platform == "darwin" or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
     opened = False
-    if has_screen:  # without one, a text browser would take the terminal
-        try:
-            async with asyncio.timeout(_BROWSER_SECONDS):
-                opened = await asyncio.to_thread(webbrowser.open, url)
-        except TimeoutError:
-            pass
+    try:
+        async with asyncio.timeout(_BROWSER_SECONDS):
+            opened = await asyncio.to_thread(open_browser, url)
+    except TimeoutError:
+        pass
     if not opened:
         note("No browser was found here: open the address above in one.")
 
@@ -142,6 +137,8 @@ async def _play(parts: Parts, fleet: Fleet, options: Options, began: float) -> N
         async for event in fleet.events():
             if event["event"] == "failed":
                 note(f"a device could not enroll: {event['reason']}")
+            elif event["event"] == "answered" and event["status"] == "NotNow":
+                tour.refused(event["udid"])
             elif event["event"] == "enrolled":
                 tour.enrolled(event["udid"])
                 count += 1

@@ -15,7 +15,7 @@ from appliance.cli.demo.fleet import Fleet
 from appliance.errors import ApplianceError
 from appliance.mdm.device import DeviceFacts
 from appliance.services import Services
-from appliance.services.commands import CommandOrder
+from appliance.services.command_orders import CommandOrder
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,11 @@ class Tour:
         self._speed = speed
         self._udids: list[str] = []
         self._fresh: list[str] = []
+        self._locked: set[str] = set()
+
+    def refused(self, udid: str) -> None:
+        """Remember a device that said NotNow: its owner unlocks it towards the end."""
+        self._locked.add(udid)
 
     def enrolled(self, udid: str) -> None:
         """Ask a device that has just come who it is, together with others that come now."""
@@ -122,7 +127,7 @@ class Tour:
             await self._pause(step.pause)
             for udid in await self._of(step.platforms, step.most):
                 await self._send([udid], step.request_type, dict(step.parameters))
-        for udid in list(self._udids):
+        for udid in self._locked:
             await self._fleet.unlock(udid)
         while True:
             await self._pause(_HEARTBEAT_SECONDS)

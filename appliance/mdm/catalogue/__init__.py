@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.mdm.catalogue.parameters import build_command
+from appliance.mdm.catalogue.parameters import COMMON_KEYS, build_command
 from appliance.mdm.catalogue.spec import (
     CommandSpec,
     KeySpec,
@@ -12,9 +12,10 @@ from appliance.mdm.catalogue.spec import (
     device_information_queries,
     settings_items,
 )
-from appliance.mdm.catalogue.support import Support, check_support
+from appliance.mdm.catalogue.support import Support, check_support, lacking
 
 __all__ = [
+    "COMMON_KEYS",
     "CommandSpec",
     "KeySpec",
     "PlatformSupport",
@@ -24,5 +25,6 @@ __all__ = [
     "check_support",
     "command_spec",
     "device_information_queries",
+    "lacking",
     "settings_items",
 ]

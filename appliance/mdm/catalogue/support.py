@@ -51,6 +51,12 @@ def check_support(
     return check.support
 
 
+def lacking(key: KeySpec, device: DeviceFacts, *, user_channel: bool = False) -> list[str]:
+    """Return why the device is known not to have this key, query or setting; empty if it may."""
+    check = _Check(device, user_channel=user_channel)
+    return [reason for reason, certain in check.reasons(key.platforms) if certain]
+
+
 class _Check:
     """One command, its keys and everything below them, against one device."""
 
@@ -70,13 +76,13 @@ class _Check:
             problem = f"{spec.request_type} does not exist on {platform}, only on {names}"
             self.support.refusals.append(problem)
             return
-        for reason, certain in self._reasons(spec.platforms):
+        for reason, certain in self.reasons(spec.platforms):
             self._add(f"{spec.request_type} {reason}", refuse=certain)
         self._processor(spec.request_type)
 
     def key(self, path: str, key: KeySpec, value: Any) -> None:
         """Check one key and what stands below it: most devices leave out what they lack."""
-        lacking = list(self._reasons(key.platforms))
+        lacking = list(self.reasons(key.platforms))
         for reason, _ in lacking:
             self._add(f"{path} {reason}", refuse=False)
         if any(certain for _, certain in lacking):
@@ -109,7 +115,7 @@ class _Check:
         """Each is a command of its own: the device answers an error to one that it lacks."""
         for index, item in enumerate(value):
             variant = element.variants[item[element.selector]]
-            reasons = list(self._reasons(variant.platforms))
+            reasons = list(self.reasons(variant.platforms))
             for reason, certain in reasons:
                 self._add(f"{item[element.selector]} {reason}", refuse=certain)
             if not any(certain for _, certain in reasons):
@@ -120,7 +126,7 @@ class _Check:
         lacking = [
             name
             for name in value
-            if any(certain for _, certain in self._reasons(element.variants[name].platforms))
+            if any(certain for _, certain in self.reasons(element.variants[name].platforms))
         ]
         if lacking:
             self._add(f"the device does not answer {', '.join(lacking)}", refuse=False)
@@ -128,7 +134,7 @@ class _Check:
     def _add(self, problem: str, *, refuse: bool) -> None:
         (self.support.refusals if refuse else self.support.warnings).append(problem)
 
-    def _reasons(self, platforms: Platforms) -> Iterator[tuple[str, bool]]:
+    def reasons(self, platforms: Platforms) -> Iterator[tuple[str, bool]]:
         """Yield every reason against, and whether it is certain."""
         platform = self._device.platform
         if platform is None or platform not in platforms:

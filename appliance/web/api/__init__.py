@@ -10,9 +10,11 @@ from appliance.web.api import (
     commands,
     devices,
     enrollment_links,
+    events,
     push_certificate,
     status,
     tokens,
+    users,
 )
 from appliance.web.api.operation import Operation
 from appliance.web.authentication import Gate
@@ -21,8 +23,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *devices.operations,
     *commands.operations,
     *enrollment_links.operations,
+    *events.operations,
     *push_certificate.operations,
     *tokens.operations,
+    *users.operations,
     *ca.operations,
     *status.operations,
 )

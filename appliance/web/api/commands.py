@@ -33,7 +33,7 @@ from appliance.web.api.schema import (
 from appliance.wire import plist
 
 # They unlock a device, and whoever may only read must not be able to.
-_SECRET_KEYS = frozenset({"UnlockToken", "ActivationLockBypassCode", "BypassCode", "RecoveryKey"})
+SECRET_KEYS = frozenset({"UnlockToken", "ActivationLockBypassCode", "BypassCode", "RecoveryKey"})
 _WITHHELD = "withheld: needs the scope secrets"
 
 _DECODED_IN_A_THREAD = 64 << 10  # bytes of answers
@@ -116,8 +116,7 @@ def _withhold(value: Any) -> Any:
         return [_withhold(item) for item in value]
     if isinstance(value, dict):
         return {
-            key: _WITHHELD if key in _SECRET_KEYS else _withhold(item)
-            for key, item in value.items()
+            key: _WITHHELD if key in SECRET_KEYS else _withhold(item) for key, item in value.items()
         }
     return value
 

@@ -19,7 +19,7 @@ from appliance.web.errors import MalformedBody
 from appliance.web.keys import CONFIG, SERVICES
 
 T = TypeVar("T")
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
 _MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
@@ -47,7 +47,7 @@ class Operation:
     def route(self, gate: Gate) -> web.RouteDef:
         """Return the aiohttp route; its handler runs behind `gate`."""
 
-        async def guarded(request: web.Request) -> web.Response:
+        async def guarded(request: web.Request) -> web.StreamResponse:
             request[CALLER] = await gate.require(request, self.scope)
             return await self.handler(request)
 

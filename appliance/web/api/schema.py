@@ -49,6 +49,14 @@ class CommandQuery(Body):
     wait: Annotated[float, Meta(ge=0, le=60)] = 0
 
 
+class EventsQuery(Body):
+    """What to hear of: `types` separated by commas, one `device`; from which event on."""
+
+    last_event_id: Annotated[int, Meta(ge=0, le=10**18)] | None = None
+    types: str | None = None
+    device: str | None = None
+
+
 class ImportQuery(Body):
     """What JSON bodies carry as fields, for a raw PEM body."""
 
@@ -248,6 +256,34 @@ class TokenAnswer(Answer):
     expires_at: datetime | None
     revoked_at: datetime | None
     token: str
+
+
+class UserBody(Body):
+    """A new user of the page."""
+
+    name: str
+    password: str
+
+
+class PasswordBody(Body):
+    """A user's new password."""
+
+    password: str
+
+
+class SignInCodeBody(Body):
+    """Whom the code signs in; may be left out where there is just one user."""
+
+    user: str | None = None
+
+
+class SignInCodeAnswer(Answer):
+    """A code, shown this once, and the address to open; no `user`: it makes the first one."""
+
+    code: str
+    url: str
+    user: str | None
+    expires_at: datetime
 
 
 class RevokeBody(Body):

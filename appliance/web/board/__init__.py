@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.web.board import activity, certificates, devices, home, login
+from appliance.web.board import activity, certificates, command, device, devices, home, login, send
 
 
 def routes(config: Config) -> list[web.RouteDef]:
@@ -14,6 +14,9 @@ def routes(config: Config) -> list[web.RouteDef]:
         *login.routes(config),
         *home.routes(),
         *devices.routes(),
+        *device.routes(),
+        *send.routes(),
+        *command.routes(),
         *certificates.routes(),
         *activity.routes(),
     ]

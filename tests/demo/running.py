@@ -9,11 +9,20 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
-from tests.device.server import free_port, program
+from tests.device.server import PROGRAM, free_port
 
 START_SECONDS = 30
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class Demo:
@@ -22,25 +31,27 @@ class Demo:
     def __init__(self, *arguments: str, browser: bool = False) -> None:
         self.port = free_port()
         self.began = time.monotonic()
-        command = [*program(), "demo", "--json", "--port", str(self.port)]
+        command = [*PROGRAM, "demo", "--json", "--port", str(self.port)]
         if not browser:
             command.append("--no-browser")
         self.process = subprocess.Popen(
             [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        self.said = ""
-        self.shown: dict[str, Any] = {}
         self._changed = threading.Condition()
+        self._readers: list[threading.Thread] = []
         self._outputs = {"out": "", "err": ""}
         for name, stream in (("out", self.process.stdout), ("err", self.process.stderr)):
             assert stream is not None
-            threading.Thread(target=self._read, args=(name, stream), daemon=True).start()
+            reader = threading.Thread(target=self._read, args=(name, stream), daemon=True)
+            reader.start()
+            self._readers.append(reader)
 
     def _read(self, name: str, stream: IO[str]) -> None:
-        for line in stream:
-            with self._changed:
-                self._outputs[name] += line
-                self._changed.notify_all()
+        with stream:
+            for line in stream:
+                with self._changed:
+                    self._outputs[name] += line
+                    self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
 
@@ -65,6 +76,17 @@ class Demo:
         assert match is not None
         return float(match[1])
 
+    def family(self) -> list[int]:
+        """The processes that it has started, and theirs."""
+        found: list[int] = []
+        waiting = [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            waiting += map(int, children)
+            found += map(int, children)
+        return found
+
     def errors(self) -> str:
         """What it has printed on stderr so far."""
         return self._outputs["err"]
@@ -75,4 +97,7 @@ class Demo:
         if self.process.poll() is None:
             self.process.send_signal(number)
         self.process.wait(15)
-        return time.monotonic() - began
+        seconds = time.monotonic() - began
+        for reader in self._readers:
+            reader.join(5)
+        return seconds

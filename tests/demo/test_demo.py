@@ -6,14 +6,14 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.browser.demo import Demo
-from tests.device.server import program
+from tests.demo.running import Demo, is_alive
+from tests.device.server import PROGRAM
 
 
 def folders() -> set[Path]:
@@ -39,10 +39,8 @@ def demo(temporary: Path) -> Iterator[Demo]:
 
 def ask(demo: Demo, *arguments: str) -> str:
     """Run a command of the command line on the demo's data directory."""
-    command = [*program(), *arguments, "--data", demo.introduced()["data"]]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=True
-    ).stdout
+    command = [*PROGRAM, *arguments, "--data", demo.introduced()["data"]]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def test_every_device_enrolls_and_answers(demo: Demo) -> None:
@@ -56,7 +54,7 @@ def test_every_device_enrolls_and_answers(demo: Demo) -> None:
 
 def test_ctrl_c_ends_everything_within_two_seconds_and_leaves_nothing(demo: Demo) -> None:
     demo.all_enrolled()
-    family = psutil.Process(demo.process.pid).children(recursive=True)
+    family = demo.family()
     assert family
     assert folders()
 
@@ -64,17 +62,19 @@ def test_ctrl_c_ends_everything_within_two_seconds_and_leaves_nothing(demo: Demo
 
     assert seconds < 2
     assert demo.process.returncode == 0
-    assert not [child for child in family if child.is_running()]
+    assert not [pid for pid in family if is_alive(pid)]
     assert not folders()
     assert "its data is removed" in demo.errors()
 
 
 def test_what_a_killed_demo_left_is_removed_by_the_next(demo: Demo, temporary: Path) -> None:
     demo.all_enrolled()
-    family = psutil.Process(demo.process.pid).children(recursive=True)
+    family = demo.family()
     demo.end(signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=5)
-    assert not alive, "the simulated devices end with their demo"
+    deadline = time.monotonic() + 5
+    while any(map(is_alive, family)):
+        assert time.monotonic() < deadline, "the simulated devices end with their demo"
+        time.sleep(0.05)
     left = folders()
     assert left
 
@@ -88,7 +88,7 @@ def test_what_a_killed_demo_left_is_removed_by_the_next(demo: Demo, temporary: P
 
 def test_a_second_demo_says_which_port_is_free(demo: Demo) -> None:
     demo.introduced()
-    command = [*program(), "demo", "--no-browser", "--port", str(demo.port)]
+    command = [*PROGRAM, "demo", "--no-browser", "--port", str(demo.port)]
 
     second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
@@ -102,7 +102,7 @@ def test_a_port_of_another_program_is_named(temporary: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = subprocess.run(
-            [*program(), "demo", "--no-browser", "--port", str(port)],
+            [*PROGRAM, "demo", "--no-browser", "--port", str(port)],
             capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_without_a_browser_it_goes_on_and_says_so(
 
 def test_a_data_directory_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*program(), "demo", "--data", str(tmp_path / "data")],
+        [*PROGRAM, "demo", "--data", str(tmp_path / "data")],
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
 

@@ -1,0 +1,164 @@
+"""`appliance service …`: the server as a service of systemd or launchd."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from appliance import daemon, resources
+from appliance.cli.output import note, print_facts, print_json
+from appliance.cli.settings import Group, Settings
+from appliance.daemon import RunCommand, Step, WriteFile
+from appliance.errors import Conflict, NotInitialised, RootRequired
+
+_HOMES = ("/home", "/root", "/Users")
+
+_dry_run = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+_root = click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Write files below DIR and run no command: for images.",
+)  # fmt: skip
+
+
+@click.group(cls=Group)
+def service() -> None:
+    """Run the server from the start of the machine on."""
+
+
+@service.command()
+@click.option("--url", metavar="https://HOST[:PORT]", help="Also make a new data directory.")
+@click.option("--organization", metavar="NAME", help="For the new data directory.")
+@click.option(
+    "--executable", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+    help="What to run, instead of this program.",
+)  # fmt: skip
+@_root
+@_dry_run
+@click.pass_obj
+def install(
+    settings: Settings,
+    url: str | None,
+    organization: str | None,
+    executable: Path | None,
+    root: Path | None,
+    dry_run: bool,
+) -> None:
+    """Install the service and start it; installing again updates it."""
+    data = settings.directory
+    program = executable.absolute() if executable else _own_executable()
+    _refuse_home(data)
+    initialise = _initialise(data, url, organization) if root is None else []
+    steps = daemon.install_steps(
+        daemon.manager(),
+        executable=program,
+        data=data,
+        initialise=initialise,
+    )
+    _do(steps, root=root, dry_run=dry_run)
+    if not dry_run and root is None:
+        note(f"The service runs. Its data is in {data}; `appliance status` says how it is.")
+
+
+@service.command()
+@_root
+@_dry_run
+@click.pass_obj
+def uninstall(settings: Settings, root: Path | None, dry_run: bool) -> None:
+    """Stop the service and remove it; the data directory stays."""
+    manager = daemon.manager()
+    before = [RunCommand(arguments=command) for command in manager.stop]
+    after = [RunCommand(arguments=command) for command in manager.forget]
+    file = manager.file if root is None else root / manager.file.relative_to("/")
+    if not file.exists():
+        note("The service is not installed.")
+        return
+    if dry_run:
+        _print(before)
+        click.echo(f"remove {file}")
+        _print(after)
+        return
+    _require_root(root)
+    daemon.perform(before, root=root)
+    file.unlink()
+    daemon.perform(after, root=root)
+    note(f"The service is gone. Data ({settings.directory}), user and executable are still there.")
+
+
+@service.command()
+@click.pass_obj
+def status(settings: Settings) -> None:
+    """Show whether the service is installed and runs."""
+    manager = daemon.manager()
+    installed = manager.file.exists()
+    running = installed and daemon.run(RunCommand(arguments=manager.show), check=False)
+    facts = {
+        "manager": manager.name,
+        "file": str(manager.file),
+        "installed": installed,
+        "running": running,
+    }
+    if settings.json:
+        print_json(facts)
+    else:
+        print_facts(facts)
+
+
+def _initialise(data: Path, url: str | None, organization: str | None) -> list[str]:
+    if (data / "keys" / "vault.key").exists():
+        return []
+    if url is None:
+        raise NotInitialised(
+            f"{data} holds no appliance",
+            fix="name the server's permanent URL with --url, or an existing directory with --data",
+        )
+    return ["--url", url, *(["--organization", organization] if organization else [])]
+
+
+def _own_executable() -> Path:
+    if not resources.frozen():
+        raise Conflict(
+            "this program is not an executable that a service could run",
+            code="service.not_executable",
+            why="it runs from source",
+            fix="run `scripts/build`, then `dist/appliance service install …`",
+        )
+    return Path(sys.executable)
+
+
+def _refuse_home(data: Path) -> None:
+    if str(data).startswith(tuple(f"{home}/" for home in _HOMES)):
+        raise Conflict(
+            f"the service cannot use {data}",
+            code="service.home",
+            why="it sees nobody's home directory",
+            fix="move the data to /var/lib/appliance",
+        )
+
+
+def _require_root(root: Path | None) -> None:
+    if root is None and os.geteuid() != 0:
+        raise RootRequired(
+            "only root can change the services of this machine",
+            fix="run the same command with sudo, or see what it would do with --dry-run",
+        )
+
+
+def _do(steps: Sequence[Step], *, root: Path | None, dry_run: bool) -> None:
+    if dry_run:
+        _print(steps)
+        return
+    _require_root(root)
+    daemon.perform(steps, root=root)
+
+
+def _print(steps: Sequence[Step]) -> None:
+    for step in steps:
+        match step:
+            case WriteFile():
+                click.echo(f"write {step.path}:\n\n{step.content.decode()}")
+            case RunCommand():
+                click.echo(f"run {step}")

@@ -1,0 +1,176 @@
+"""All that a person sees of one device or command, in one read; and secrets, on the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from appliance.errors import NotFound
+from appliance.mdm.device import DeviceFacts
+from appliance.services.clock import now_ms
+from appliance.services.push_certificates import PushCertificates
+from appliance.services.silence import Finding, explain
+from appliance.services.vault import Vault
+from appliance.store import answers, commands, devices, enrollments, events
+from appliance.store.answers import LastAnswer, Payload, PushState
+from appliance.store.commands import CommandRecord
+from appliance.store.database import Connection, Database
+from appliance.store.devices import Device, DeviceDetails
+
+LISTS = ("ProfileList", "InstalledApplicationList", "CertificateList", "AvailableOSUpdates")
+
+_NEWEST = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceOverview:
+    """One channel with what its page shows; `facts` are those of the device it belongs to."""
+
+    details: DeviceDetails
+    facts: DeviceFacts
+    parent: Device | None
+    users: list[Device]
+    escrowed: Mapping[str, datetime | None]
+    lists: Mapping[str, LastAnswer]
+    history: list[CommandRecord]  # newest first, without the answers
+    is_awaited: bool  # an answer is: something was sent, or may be handed out
+    silence: list[Finding]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentCommand:
+    """One command of one channel, as it was sent and answered."""
+
+    record: CommandRecord
+    device: Device
+    payload: Payload  # sealed or empty where it holds secrets
+
+
+class DevicePages:
+    """Reads for the pages of a device and of a command."""
+
+    def __init__(
+        self, database: Database, vault: Vault, push_certificates: PushCertificates
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._push_certificates = push_certificates
+
+    async def overview(self, name: str) -> DeviceOverview:
+        """Return one channel, by enrollment ID or serial number.
+
+        Raises:
+            NotFound: there is no such channel.
+        """
+        now = now_ms()
+
+        def unit(db: Connection) -> tuple[DeviceOverview, PushState | None]:
+            enrollment_id = devices.named(db, name)
+            return _overview(db, enrollment_id, now), answers.push_state(db, enrollment_id)
+
+        found, push = await self._database.read(unit)
+        moment = datetime.fromtimestamp(now / 1000, UTC)
+        certificate = await self._push_certificates.status()
+        silence = explain(found.details, push, certificate, found.history, moment)
+        is_awaited = any(_is_awaited(record, moment) for record in found.history)
+        return replace(found, silence=silence, is_awaited=is_awaited)
+
+    async def target(self, name: str) -> tuple[Device, DeviceFacts]:
+        """Return one channel, and what is known of its device.
+
+        Raises:
+            NotFound: there is no such channel.
+        """
+
+        def unit(db: Connection) -> tuple[Device, DeviceFacts]:
+            device = _device(db, devices.named(db, name))
+            return device, devices.facts(db, device.parent_id or device.id) or DeviceFacts()
+
+        return await self._database.read(unit)
+
+    async def command(self, uuid: str) -> list[SentCommand]:
+        """Return a command, once for each channel that it was queued for; answers may be sealed.
+
+        Raises:
+            NotFound: there never was such a command.
+        """
+        now = now_ms()
+
+        def unit(db: Connection) -> list[SentCommand]:
+            return [
+                SentCommand(
+                    record=record,
+                    device=_device(db, record.target),
+                    payload=answers.payload(db, uuid, record.target) or _NOTHING,
+                )
+                for record in commands.find(db, uuid, now)
+            ]
+
+        found = await self._database.read(unit)
+        if not found:
+            raise NotFound("command", uuid)
+        return found
+
+    async def reveal(self, uuid: str, by: str) -> list[SentCommand]:
+        """Return a command with its secrets, and record that `by` has seen them.
+
+        Raises:
+            NotFound: there never was such a command.
+        """
+        found = await self.command(uuid)
+        now = now_ms()
+
+        def unit(db: Connection) -> None:
+            for one in found:
+                data = {"id": uuid, "request_type": one.record.request_type, "by": by}
+                events.add(db, "secret.shown", now, enrollment_id=one.device.id, data=data)
+
+        await self._database.write(unit)
+        return [self._unsealed(one) for one in found]
+
+    def _unsealed(self, one: SentCommand) -> SentCommand:
+        record, payload = one.record, one.payload
+        owner = f"{record.id}:{record.target}"
+        if record.answer_sealed:
+            answer = self._vault.open("answer", owner, record.answer or b"")
+            record = replace(record, answer=answer, answer_sealed=False)
+        if payload.sealed and payload.body:
+            body = self._vault.open("command", owner, payload.body)
+            payload = Payload(body=body, sealed=False)
+        return replace(one, record=record, payload=payload)
+
+
+_NOTHING = Payload(body=b"", sealed=True)
+
+
+def _is_awaited(record: CommandRecord, now: datetime) -> bool:
+    is_held = record.not_before is not None and record.not_before > now
+    return record.finished_at is None and not is_held
+
+
+def _overview(db: Connection, enrollment_id: str, now: int) -> DeviceOverview:
+    details = devices.details(db, enrollment_id)
+    if details is None:
+        raise NotFound("device", enrollment_id)
+    parent_id = details.device.parent_id
+    channels = enrollments.channels(db, enrollment_id) if parent_id is None else []
+    found = answers.last(db, enrollment_id, LISTS)
+    return DeviceOverview(
+        details=details,
+        facts=devices.facts(db, parent_id or enrollment_id) or DeviceFacts(),
+        parent=None if parent_id is None else devices.get(db, parent_id),
+        users=[_device(db, channel) for channel in channels if channel != enrollment_id],
+        escrowed=answers.escrowed(db, enrollment_id),
+        lists={answer.request_type: answer for answer in found},
+        history=commands.newest(db, enrollment_id, limit=_NEWEST, now=now),
+        is_awaited=False,
+        silence=[],
+    )
+
+
+def _device(db: Connection, enrollment_id: str) -> Device:
+    device = devices.get(db, enrollment_id)
+    if device is None:
+        raise NotFound("device", enrollment_id)
+    return device

@@ -1,0 +1,128 @@
+"""`/commands/{uuid}`: one command with its four dots, what was sent, and the whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from aiohttp import web
+
+from appliance.errors import ScopeMissing
+from appliance.services.device_page import SentCommand
+from appliance.store.commands import CommandRecord
+from appliance.store.devices import Device
+from appliance.web.authentication import CALLER
+from appliance.web.board.answers import Node, answer_tree, as_cli, as_curl, has_secrets, read, tree
+from appliance.web.board.shell import BoardPage, board_page, frame
+from appliance.web.board.stages import Stage, stages_of
+from appliance.web.board.wording import words_of
+from appliance.web.keys import CONFIG, SERVICES
+from appliance.web.sessions import form_of, signed_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A command on one channel, as its page shows it."""
+
+    record: CommandRecord
+    device: Device
+    words: str
+    stages: tuple[Stage, ...]
+    held_until: datetime | None
+    sent: tuple[Node, ...]
+    answer: tuple[Node, ...]
+    sent_withheld: bool  # it holds secrets, which are not shown
+    answer_withheld: bool
+    has_withheld: bool  # there is something left to show
+    cli: str
+    curl: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandPage(BoardPage):
+    """One command, on each channel that it was queued for."""
+
+    template: ClassVar[str] = "board/command.html"
+    section: ClassVar[str] = "devices"
+
+    channels: list[Channel]
+    revealed: bool
+
+    @property
+    def request_type(self) -> str:
+        """What was sent."""
+        return self.channels[0].record.request_type
+
+    @property
+    def id(self) -> str:
+        """The CommandUUID."""
+        return self.channels[0].record.id
+
+
+@signed_in
+async def show(request: web.Request) -> web.StreamResponse:
+    """GET /commands/{uuid}."""
+    found = await request.app[SERVICES].device_pages.command(request.match_info["uuid"])
+    return _respond(request, found, reveal=False)
+
+
+@signed_in
+async def reveal(request: web.Request) -> web.StreamResponse:
+    """POST /commands/{uuid}/secrets: the same page with the secrets, for this once."""
+    await form_of(request)
+    caller = request[CALLER]
+    if "secrets" not in caller.scopes:
+        raise ScopeMissing("this needs the scope secrets")
+    pages = request.app[SERVICES].device_pages
+    found = await pages.reveal(request.match_info["uuid"], caller.name)
+    return _respond(request, found, reveal=True)
+
+
+def _respond(request: web.Request, found: list[SentCommand], *, reveal: bool) -> web.Response:
+    url, now = request.app[CONFIG].server.base_url, datetime.now(UTC)
+    page = CommandPage(
+        **frame(request),
+        channels=[_channel(one, url, now, reveal=reveal) for one in found],
+        revealed=reveal,
+    )
+    return board_page(request, page)
+
+
+def _channel(one: SentCommand, url: str, now: datetime, *, reveal: bool) -> Channel:
+    record = one.record
+    sent_withheld = one.payload.sealed
+    command = {} if sent_withheld else _parameters(read(one.payload.body))
+    answer = {} if record.answer_sealed else read(record.answer)
+    is_held = record.finished_at is None and (record.not_before or now) > now
+    kept = bool(one.payload.body) and sent_withheld
+    return Channel(
+        record=record,
+        device=one.device,
+        words=words_of(record.request_type),
+        stages=stages_of(record, now),
+        held_until=record.not_before if is_held else None,
+        sent=tree(command, reveal=reveal),
+        answer=answer_tree(answer, reveal=reveal),
+        sent_withheld=sent_withheld,
+        answer_withheld=record.answer_sealed,
+        has_withheld=kept or record.answer_sealed or (not reveal and has_secrets(answer)),
+        cli="" if sent_withheld else as_cli(record.target, record.request_type, command),
+        curl="" if sent_withheld else as_curl(url, record.target, record.request_type, command),
+    )
+
+
+def _parameters(message: Mapping[str, Any]) -> dict[str, Any]:
+    command = message.get("Command")
+    if not isinstance(command, dict):
+        return {}
+    return {key: value for key, value in command.items() if key != "RequestType"}
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of a command's page."""
+    return [
+        web.get("/commands/{uuid}", show),
+        web.post("/commands/{uuid}/secrets", reveal),
+    ]
