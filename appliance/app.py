@@ -171,14 +171,17 @@ async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> No
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Parts]:
+async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]:
     """Listen and do the background jobs for as long as the caller's block takes.
+
+    Args:
+        demo: every page says that its devices are simulated.
 
     Raises:
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     async with open_appliance(config) as parts:
-        runners = await _start_listening(parts)
+        runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
         gc.freeze()
@@ -223,10 +226,10 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
         )
 
 
-async def _start_listening(parts: Parts) -> list[web.AppRunner]:
+async def _start_listening(parts: Parts, *, demo: bool) -> list[web.AppRunner]:
     server = parts.config.server
     separate = bool(server.admin_listen)
-    runners = [await _start(parts, admin=not separate)]
+    runners = [await _start(parts, admin=not separate, demo=demo)]
     await _listen(runners[0], server.listen, parts.tls)
     local = runners[0]
     if separate:
@@ -237,13 +240,16 @@ async def _start_listening(parts: Parts) -> list[web.AppRunner]:
     return runners
 
 
-async def _start(parts: Parts, *, admin: bool, devices: bool = True) -> web.AppRunner:
+async def _start(
+    parts: Parts, *, admin: bool, devices: bool = True, demo: bool = False
+) -> web.AppRunner:
     application = site.application(
         parts.config,
         parts.services,
         root=parts.keys.root_certificate,
         admin=admin,
         devices=devices,
+        demo=demo,
     )
     runner = web.AppRunner(
         application,

@@ -15,6 +15,7 @@ from appliance.cli.settings import LazyGroup, Settings
 from appliance.errors import ApplianceError
 
 NOUNS = {
+    "demo": "demo:demo",
     "init": "init:init",
     "serve": "serve:serve",
     "status": "status:status",

@@ -28,7 +28,7 @@ def serve(settings: Settings, listen: tuple[str, ...]) -> None:
     if listen:
         config = replace(config, server=replace(config.server, listen=listen))
     logs.configure(config.log.format, config.log.level)
-    _run(app.serve(config, _show_setup))
+    run_server(app.serve(config, _show_setup))
 
 
 def _show_setup(setup: OneTimeCode) -> None:
@@ -36,8 +36,8 @@ def _show_setup(setup: OneTimeCode) -> None:
     note(f"there is no account yet; create the first one:\n  {setup.url}")
 
 
-def _run(server: Coroutine[Any, Any, None]) -> None:
-    """Prefer uvloop: an idle TLS connection costs it a tenth of the memory."""
+def run_server(server: Coroutine[Any, Any, None]) -> None:
+    """Run it to its end, by uvloop where there is one: an idle TLS connection costs it a tenth."""
     try:
         import uvloop
     except ImportError:  # it has no build for every platform

@@ -21,6 +21,7 @@ _CONTENT_TYPES: Mapping[str, str] = {
     "enroll.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "icons.svg": "image/svg+xml",
+    "live.js": "text/javascript",
     "sign_in.js": "text/javascript",
 }
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
 from appliance.wire import asn1
@@ -201,7 +202,7 @@ def sign(
     """Return the DER of a message signed by one signer, with signed attributes.
 
     Args:
-        chain: further certificates to embed after the signer's.
+        chain: further certificates to embed with the signer's.
         attributes: dotted OID to the DER of one value, beside contentType and messageDigest.
     """
     hashed = hashlib.new(digest, content).digest()
@@ -221,7 +222,8 @@ def sign(
     )
     return asn1.signed_message(
         content=None if detached else content,
-        certificates=(certificate, *chain),
+        # A SET OF, so DER has them in the order of their encodings.
+        certificates=sorted((certificate, *chain), key=lambda one: one.public_bytes(Encoding.DER)),
         digest_algorithms=[asn1.encode(info.digest_algorithm)],
         signer_infos=[info],
     )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.web.board import activity, certificates, command, device, devices, home, login, send
+from appliance.web.board import (
+    activity,
+    certificates,
+    command,
+    device,
+    devices,
+    enrollment,
+    home,
+    login,
+    send,
+)
 
 
 def routes(config: Config) -> list[web.RouteDef]:
@@ -17,6 +27,7 @@ def routes(config: Config) -> list[web.RouteDef]:
         *device.routes(),
         *send.routes(),
         *command.routes(),
+        *enrollment.routes(),
         *certificates.routes(),
         *activity.routes(),
     ]
