@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 from aiohttp import web
 
@@ -30,6 +29,7 @@ from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.stages import Stage, stages_of
 from appliance.web.board.wording import words_of
 from appliance.web.keys import SERVICES
+from appliance.web.pages import device_url
 from appliance.web.sessions import form_of, see_other, signed_in
 
 # Apple lets a device attest once in seven days, so it is not asked by the way.
@@ -85,12 +85,7 @@ class DevicePage(BoardPage):
     @property
     def path(self) -> str:
         """The address of this page."""
-        return device_path(self.device.id)
-
-
-def device_path(enrollment_id: str) -> str:
-    """Return the address of a device's page."""
-    return f"/devices/{quote(enrollment_id, safe='')}"
+        return device_url(self.device.id)
 
 
 @signed_in
@@ -131,7 +126,7 @@ async def ask(request: web.Request) -> web.StreamResponse:
         by=request[CALLER].name,
     )  # fmt: skip
     (queued,) = await services.commands.enqueue(order)
-    return see_other(f"{device_path(device.id)}#command-{queued.id}")
+    return see_other(f"{device_url(device.id)}#command-{queued.id}")
 
 
 @signed_in
@@ -140,7 +135,7 @@ async def ping(request: web.Request) -> web.StreamResponse:
     await form_of(request)
     result = await request.app[SERVICES].push.request(request.match_info["id"])
     said = "accepted" if result.error is None else "failed"
-    return see_other(f"{device_path(result.enrollment_id)}?ping={said}")
+    return see_other(f"{device_url(result.enrollment_id)}?ping={said}")
 
 
 @signed_in
@@ -148,7 +143,7 @@ async def undo(request: web.Request) -> web.StreamResponse:
     """POST /commands/{uuid}/undo: cancel a command that no device has received."""
     await form_of(request)
     records = await request.app[SERVICES].commands.cancel(request.match_info["uuid"])
-    return see_other(f"{device_path(records[0].target)}#command-{records[0].id}")
+    return see_other(f"{device_url(records[0].target)}#command-{records[0].id}")
 
 
 def fitting_queries(facts: DeviceFacts) -> list[str]:

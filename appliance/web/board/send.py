@@ -31,12 +31,13 @@ from appliance.services.command_orders import CommandOrder
 from appliance.store.devices import Device
 from appliance.web.authentication import CALLER
 from appliance.web.board import forms
-from appliance.web.board.device import device_path, fitting_queries
+from appliance.web.board.device import fitting_queries
 from appliance.web.board.forms import Field, Filled
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.wording import GROUPS, LOSSES, words_of
 from appliance.web.bodies import read_body
 from appliance.web.keys import CONFIG, SERVICES
+from appliance.web.pages import device_url
 from appliance.web.sessions import see_other, signed_in, verify_csrf
 
 UNDO_SECONDS = 10
@@ -125,7 +126,7 @@ async def choose(request: web.Request) -> web.StreamResponse:
         for title, group in GROUPS.items()
     }
     page = ChoicePage(
-        **frame(request), device=device, path=device_path(device.id), search=search,
+        **frame(request), device=device, path=device_url(device.id), search=search,
         groups={title: choices for title, choices in groups.items() if choices},
     )  # fmt: skip
     return board_page(request, page)
@@ -161,7 +162,7 @@ async def send(request: web.Request) -> web.StreamResponse:
     except (InvalidRequest, Conflict, MalformedMessage) as error:
         errors = {_field_of(error, filled): error}
         return await _form(request, device, facts, _kept(filled), errors)
-    return see_other(f"{device_path(device.id)}#command-{queued.id}")
+    return see_other(f"{device_url(device.id)}#command-{queued.id}")
 
 
 def _choice(spec: CommandSpec, words: str, device: Device, facts: DeviceFacts) -> Choice:
@@ -194,7 +195,7 @@ async def _form(
     page = FormPage(
         **frame(request),
         device=device,
-        path=device_path(device.id),
+        path=device_url(device.id),
         request_type=spec.request_type,
         words=words_of(spec.request_type),
         loss=LOSSES.get(spec.request_type, ""),
