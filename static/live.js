@@ -27,7 +27,6 @@ async function refresh() {
     for (const one of next.querySelectorAll("details[id]")) if (opened.has(one.id)) one.open = true;
     region.replaceWith(next);
   }
-  document.dispatchEvent(new CustomEvent("appliance:refreshed"));
 }
 
 function changed(noun) {
