@@ -132,3 +132,15 @@ def test_a_data_directory_is_refused(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "data directory of its own" in done.stderr
+
+
+def test_an_impatient_second_ctrl_c_leaves_nothing_either(demo: Demo) -> None:
+    demo.all_enrolled()
+    family = demo.family()
+
+    demo.process.send_signal(signal.SIGINT)
+    demo.end(signal.SIGINT)
+
+    assert demo.process.returncode == 0
+    assert not [pid for pid in family if is_alive(pid)]
+    assert not folders()

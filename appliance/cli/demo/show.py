@@ -53,8 +53,13 @@ async def show(options: Options) -> None:
         FleetFailed: the simulated devices do not start, or end.
     """
     demo = asyncio.create_task(_show(options))
+
+    def end() -> None:
+        if not demo.cancelling():  # a second Ctrl-C must not cut the clearing up short
+            demo.cancel()
+
     for number in _STOP:
-        asyncio.get_running_loop().add_signal_handler(number, demo.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     try:
         await demo
     except asyncio.CancelledError:

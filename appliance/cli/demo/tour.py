@@ -127,7 +127,7 @@ class Tour:
             await self._pause(step.pause)
             for udid in await self._of(step.platforms, step.most):
                 await self._send([udid], step.request_type, dict(step.parameters))
-        for udid in self._locked:
+        for udid in sorted(self._locked):  # more may say NotNow meanwhile
             await self._fleet.unlock(udid)
         while True:
             await self._pause(_HEARTBEAT_SECONDS)
