@@ -65,10 +65,8 @@ class EnrollPage(Page):
 
     @property
     def qr(self) -> Markup:
-        """The page's address as an inline SVG, for the camera of another device."""
-        code = segno.make(self.url, micro=False)
-        svg = code.svg_inline(border=0, omitsize=True, svgclass=None, lineclass=None)
-        return Markup(svg)  # noqa: S704 - drawn by segno from modules, holds no text of ours
+        """The page's address, for the camera of another device."""
+        return qr_code(self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +163,13 @@ def security_headers(page: Page) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
     }
+
+
+def qr_code(url: str) -> Markup:
+    """Return `url` as an inline SVG without a quiet zone: the page gives it one."""
+    code = segno.make(url, micro=False)
+    svg = code.svg_inline(border=0, omitsize=True, svgclass=None, lineclass=None)
+    return Markup(svg)  # noqa: S704 - drawn by segno from modules, holds no text of ours
 
 
 def device_url(enrollment_id: str) -> str:

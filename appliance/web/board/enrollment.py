@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import segno
 from aiohttp import web
 from markupsafe import Markup
 
@@ -14,6 +13,7 @@ from appliance.store.links import EnrollmentLink
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.errors import API_STATUS, status_of
 from appliance.web.keys import SERVICES
+from appliance.web.pages import qr_code
 from appliance.web.sessions import form_of, see_other, signed_in
 
 EXPIRIES = ("1h", "1d", "7d", "30d")
@@ -25,13 +25,11 @@ class ShownLink:
 
     link: EnrollmentLink
     url: str
-    uses_left: int
 
     @property
     def qr(self) -> Markup:
         """The address, for the camera of a device."""
-        svg = segno.make(self.url, micro=False).svg_inline(border=2, omitsize=True)
-        return Markup(svg)  # noqa: S704 - drawn by segno from modules, holds no text of ours
+        return qr_code(self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +80,7 @@ async def _shown(request: web.Request, trouble: ApplianceError | None = None) ->
     enrolling = request.app[SERVICES].enrolling
     links = await enrolling.links()
     shown = [
-        ShownLink(link=link, url=enrolling.url(link.code), uses_left=link.uses - link.used)
-        for link in links
-        if link.state == "open"
+        ShownLink(link=link, url=enrolling.url(link.code)) for link in links if link.state == "open"
     ]
     page = EnrollmentPage(
         **frame(request),
