@@ -24,9 +24,7 @@ def pill(page: Page) -> Locator:
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def unwatched(
-    browser: Browser, woken: Woken, signed_in: StorageState
-) -> AsyncIterator[Page]:
+async def unwatched(browser: Browser, woken: Woken, signed_in: StorageState) -> AsyncIterator[Page]:
     """A window of an administrator where errors on the console are expected."""
     context = await browser.new_context(
         base_url=woken.server.url, ignore_https_errors=True, storage_state=signed_in
