@@ -37,7 +37,8 @@ OPTIONS: dict[str, Any] = {
 _DESCRIPTORS = 65_536  # asked of the system at the start; more would serve nobody
 _RESERVED_DESCRIPTORS = 96  # the store, the push server, the local socket, files being sent
 _FEWEST = 16
-_GRACE_SECONDS = 1.0  # younger ones are not closed: they would only come back
+_GRACE_SECONDS = 1.0  # one that waits for less is not closed: it would only come back
+_FRESH_GRACE_SECONDS = 2.0  # nor one that was not served yet, so that a crowd gets through
 _CLOSED_AT_ONCE = 32
 _LOOK_SECONDS = 1.0
 _READ_SECONDS = 60.0  # for the next 64 KB of an answer
@@ -91,6 +92,12 @@ class Connection(web.RequestHandler):
         if request is not None and request.content.is_eof():
             return None
         return max(self._head_at, self._idle_since)
+
+    def may_go(self, now: float) -> bool:
+        """Tell whether it has waited long enough to be closed for another."""
+        since = self.waits_since
+        grace = _GRACE_SECONDS if self._request_count else _FRESH_GRACE_SECONDS
+        return since is not None and now - since > grace
 
     def is_overdue(self, now: float, seconds: float) -> bool:
         """Tell whether a request that began `seconds` ago, or an answer, got stuck."""
@@ -182,14 +189,10 @@ class Connections:
         self._timer.cancel()
 
     def _drop_waiting(self, among: Iterable[Connection], count: int) -> int:
-        latest = self._loop.time() - _GRACE_SECONDS
-        waiting = [
-            (since, id(connection), connection)
-            for connection in among
-            if (since := connection.waits_since) is not None and since < latest
-        ]
-        chosen = heapq.nsmallest(count, waiting)
-        for _, _, connection in chosen:
+        now = self._loop.time()
+        waiting = (connection for connection in among if connection.may_go(now))
+        chosen = heapq.nsmallest(count, waiting, key=lambda one: one.waits_since or now)
+        for connection in chosen:
             connection.drop()
         self._closed += len(chosen)
         return len(chosen)

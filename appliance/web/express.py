@@ -39,7 +39,7 @@ def express(
     @device_endpoint
     async def message(request: web.BaseRequest) -> web.StreamResponse:
         body, headers = request.content.read_nowait(), request.headers
-        with admission:
+        async with admission:
             signer = signer_of(headers["Mdm-Signature"], body)
             content_type = headers.get("Content-Type", "")
             reply = await mdm.answer(services, content_type, signer, body)
