@@ -17,7 +17,7 @@ from appliance.store.devices import Device
 from appliance.web.authentication import CALLER
 from appliance.web.board.answers import Node, answer_tree, as_cli, as_curl, has_secrets, read, tree
 from appliance.web.board.causes import Cause, cause_of
-from appliance.web.board.readout import Block, readout
+from appliance.web.board.readout import Block, is_partial, readout
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.stages import Stage, stages_of
 from appliance.web.board.wording import words_of
@@ -47,6 +47,7 @@ class Channel:
     held_until: datetime | None
     sent: tuple[Node, ...]
     readout: tuple[Block, ...]  # the answer in words
+    is_partial: bool  # it was acknowledged, but something in it was refused
     answer: tuple[Node, ...]  # all of it, as Apple names it
     problems: tuple[Problem, ...]
     sent_withheld: bool  # it holds secrets, which are not shown
@@ -122,6 +123,7 @@ def _channel(one: SentCommand, url: str, now: datetime, *, reveal: bool) -> Chan
         held_until=record.not_before if is_held else None,
         sent=tree(command, reveal=reveal),
         readout=readout(answer, command, reveal=reveal),
+        is_partial=is_partial(answer),
         answer=answer_tree(answer, reveal=reveal),
         problems=tuple(_problem(error) for error in record.error_chain),
         sent_withheld=sent_withheld,

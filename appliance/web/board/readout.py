@@ -82,6 +82,11 @@ def readout(answer: _Values, sent: _Values, *, reveal: bool) -> tuple[Block, ...
     return tuple(reader.blocks[:_MOST_BLOCKS])
 
 
+def is_partial(answer: _Values) -> bool:
+    """Tell whether parts of an answer, as of Settings, are errors while it is none itself."""
+    return any("ErrorChain" in entry for value in answer.values() for entry in _dictionaries(value))
+
+
 # The only key of an answer, and nothing but a shell.
 _WRAPPERS = frozenset(
     {
@@ -112,7 +117,7 @@ class _Reader:
         if plain:
             rows = tuple(
                 (label(str(key)), cell_of(str(key), value, reveal=self.reveal))
-                for key, value in islice(plain.items(), _MOST_ROWS)
+                for key, value in islice(sorted(plain.items(), key=_place), _MOST_ROWS)
             )
             self.blocks.append(Facts(title=title, rows=rows))
         for key, value in values.items():
@@ -125,6 +130,8 @@ class _Reader:
         elif key in GROUPED and isinstance(value, list):
             self._grouped(key, value, depth)
         elif key in SHAPES:
+            if not value and depth > 1:
+                return
             self.blocks.append(self._table(key, SHAPES[key], _entries(value)))
         elif isinstance(value, dict) and depth < _DEEPEST:
             self.facts(label(key), value, depth)
@@ -213,6 +220,14 @@ def label(key: str) -> Label:
 
 _RESTRICTIONS = frozenset({"GlobalRestrictions", "ProfileRestrictions"})
 _IN_SECTIONS = frozenset(key for section in SECTIONS.values() for key in section)
+
+
+_ORDER = {key: place for place, key in enumerate(LABELS)}
+
+
+def _place(item: tuple[str, Any]) -> int:
+    """Sort what has a label by its place there; devices answer in the order of the alphabet."""
+    return _ORDER.get(item[0], len(_ORDER))
 
 
 def _is_plain(value: Any) -> bool:
