@@ -133,18 +133,18 @@ async def _tell_all(site: Site) -> Told:
         return Told(sent=sent, refused=forms)
 
 
-def _channels(watched: Watched) -> dict[str, tuple[str, str]]:
-    """One device of each platform, and the user of the Mac: enrollment ID and serial number."""
-    found: dict[str, tuple[str, str]] = {}
+def _channels(watched: Watched) -> dict[str, str]:
+    """One device of each platform, and the user of the Mac, by enrollment ID."""
+    found: dict[str, str] = {}
     for device in watched.fleet.devices:
         state = device.state
         is_known = state.platform.value in found
         if is_known or (state.platform is Platform.MAC and len(device.channels) == 1):
             continue  # the first Mac belongs to a network user, whom the server does not manage
-        found[state.platform.value] = state.udid, state.serial_number
+        found[state.platform.value] = state.udid
         if state.platform is Platform.MAC:
             user = device.channels[1].identification["UserID"]
-            found["user"] = f"{state.udid}:{user}", state.serial_number
+            found["user"] = f"{state.udid}:{user}"
     assert len(found) == 5, found
     return found
 
@@ -157,16 +157,17 @@ def _waves() -> list[tuple[str, ...]]:
 
 async def _send_all(
     api: Api,
-    channels: Mapping[str, tuple[str, str]],
+    channels: Mapping[str, str],
     names: Sequence[str],
     queued: list[tuple[str, str]],
     refused: list[tuple[str, str, str, str]],
 ) -> None:
     for name in names:
-        for channel, (target, serial) in channels.items():
+        for channel, target in channels.items():
             body: dict[str, Any] = {"targets": [target], "request_type": name}
             if catalogue()[name].dangerous:
-                body["confirm"] = {"serial_number": serial}
+                shown = await api.device(target)  # the channel of a user has no serial number
+                body["confirm"] = {"serial_number": shown["serial_number"] or target}
             answer = await _send(api, body, {} if name in UNFILTERED else parameters(name))
             if answer.status == 202:
                 queued.append((channel, answer.json["commands"][0]["id"]))
