@@ -16,7 +16,7 @@ from aiohttp import web
 
 from appliance import logs, systemd
 from appliance.config import Config, split_address
-from appliance.errors import ConfigError, DataDirectoryUnusable
+from appliance.errors import ConfigError, StoreFailed
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.ca import CertificateAuthority
@@ -210,7 +210,7 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
     """Wait for `stop`.
 
     Raises:
-        DataDirectoryUnusable: the store failed before; nothing that was answered is lost.
+        StoreFailed: the store failed before; nothing that was answered is lost.
     """
     ends = [asyncio.create_task(end.wait()) for end in (stop, parts.store_failure)]
     try:
@@ -219,7 +219,7 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
         for end in ends:
             end.cancel()
     if parts.store_failure.is_set():
-        raise DataDirectoryUnusable(
+        raise StoreFailed(
             f"{parts.directory.database} cannot be written",
             why="the disk or the file failed; the log says how",
             fix="check the disk, then start again",

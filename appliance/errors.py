@@ -162,6 +162,18 @@ class DataDirectoryUnusable(ApplianceError):
     code = "data.unusable"
 
 
+class StoreDamaged(DataDirectoryUnusable):
+    """The database file holds what it should not; it is never replaced by an empty one."""
+
+    code = "store.damaged"
+
+
+class StoreFailed(ApplianceError):
+    """The disk or the file failed under the running server; a new start finds out how it is."""
+
+    code = "store.failed"
+
+
 class RootRequired(ApplianceError):
     """A change to the machine that only root may make."""
 

@@ -17,6 +17,7 @@ from appliance.errors import (
     NotInitialised,
     RootRequired,
     ScopeMissing,
+    StoreDamaged,
 )
 
 FAILED = 1
@@ -67,6 +68,7 @@ _BY_ERROR: Mapping[type[ApplianceError], int] = {
     NotFound: NOT_FOUND,
     Conflict: CONFLICT,
     DataDirectoryUnusable: CONFLICT,
+    StoreDamaged: DAMAGED,
     TimedOut: TIMED_OUT,
     ConfirmationRequired: CONFIRMATION_MISSING,
 }
