@@ -128,6 +128,12 @@ class Busy(ApplianceError):
     code = "server.busy"
 
 
+class ClockWrong(Busy):
+    """The clock of this machine is certainly wrong; nothing that carries a date is made."""
+
+    code = "clock.wrong"
+
+
 class TooLarge(ApplianceError):
     """A body over its limit."""
 

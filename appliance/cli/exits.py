@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from appliance.errors import (
     ApplianceError,
+    ClockWrong,
     ConfigError,
     ConfirmationRequired,
     Conflict,
@@ -66,6 +67,7 @@ _BY_ERROR: Mapping[type[ApplianceError], int] = {
     ScopeMissing: NOT_AUTHORISED,
     RootRequired: NOT_AUTHORISED,
     NotFound: NOT_FOUND,
+    ClockWrong: CONFLICT,
     Conflict: CONFLICT,
     DataDirectoryUnusable: CONFLICT,
     StoreDamaged: DAMAGED,

@@ -179,7 +179,10 @@ class DataDirectory:
         return keys
 
     def tls_is_due(self, now: float) -> bool:
-        """Tell whether the built-in server certificate is unusable or ends within 30 days."""
+        """Tell whether the built-in server certificate is unusable or ends within 30 days.
+
+        While the clock is behind the root certificate, one that can be read is good enough.
+        """
         try:
             leaf = self._certificate("tls")
             key = certificates.load_key((self.keys / "tls.key").read_bytes())
@@ -187,7 +190,10 @@ class DataDirectory:
             return True
         if leaf.public_key() != key.public_key():  # the power went off between the two files
             return True
-        return leaf.not_valid_after_utc.timestamp() - now < _TLS_RENEW_DAYS * 86400
+        if now < self._certificate("root").not_valid_before_utc.timestamp():
+            return False
+        begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+        return begins > now or ends - now < _TLS_RENEW_DAYS * 86400
 
     def renew_tls(self, host_names: list[str]) -> None:
         """Issue a new server certificate under the built-in root."""
