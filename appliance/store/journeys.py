@@ -78,7 +78,8 @@ def _after(journey: Journey, event: events.Event) -> Journey:
             return replace(journey, certified_at=event.at, serial=event.data["serial"])
         case "certificate.refused":
             return replace(journey, refused_at=event.at, refusal=event.data["reason"])
-    return journey
+        case _:
+            return journey
 
 
 def _with_device(db: Connection, journey: Journey) -> Journey:
