@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -31,6 +31,7 @@ _OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.cli
 _QUICK = {"resultTypes": ["violations"], "elementRef": False}
 _ALL: dict[str, Any] = {**_QUICK, "rules": {"target-size": {"enabled": True}}}
 _COLORS = {**_QUICK, "runOnly": ["cat.color"]}  # all that another scheme can change
+_SCHEMES: dict[Literal["light", "dark"], dict[str, Any]] = {"light": _ALL, "dark": _COLORS}
 
 Reach = Callable[[Page], Awaitable[None]]
 
@@ -80,7 +81,7 @@ async def judge(page: Page, part: str = "html") -> list[str]:
     found = []
     for width in (1280, 390):
         await page.set_viewport_size({"width": width, "height": 900})
-        for scheme, options in (("light", _ALL), ("dark", _COLORS)):
+        for scheme, options in _SCHEMES.items():
             await page.emulate_media(color_scheme=scheme)
             said = await page.evaluate(_RULES, [part, options])
             found += [f"{width} {scheme} {violation}" for violation in said]
