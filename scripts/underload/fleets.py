@@ -168,7 +168,7 @@ async def _command(on: Stage, member: Member, record: Record) -> None:
 def _slopes(watch: Watch) -> Rows:
     """Growth in an hour, by least squares after the warm-up."""
     kept = watch.samples[int(len(watch.samples) * _WARM_UP) :]
-    hours = [sample.at / 3600 for sample in kept]
+    hours = [(sample.at - kept[0].at) / 3600 for sample in kept]
 
     def slope(values: list[float]) -> str:
         return f"{statistics.linear_regression(hours, values).slope:+.1f}"

@@ -132,7 +132,6 @@ async def lists(folder: Path, *, devices: int, commands: int) -> Rows:
                     "/api/v1/devices?limit=500",
                     "/api/v1/devices?q=4000",
                     f"/api/v1/devices/{one}/commands",
-                    "/api/v1/events/history",
                     "/api/v1/status",
                 )
             ),

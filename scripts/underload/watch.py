@@ -7,11 +7,12 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import Popen
 
 import psutil
 
@@ -60,14 +61,18 @@ def watching(pid: int, data: Path) -> Iterator[Watch]:
     """Watch a server during the block; the samples are there after it."""
     watch = Watch()
     arguments = [sys.executable, "-m", "underload.watch", str(pid), str(data)]
-    with Popen(arguments, stdout=PIPE, text=True) as process:
+    with tempfile.TemporaryFile("w+") as output, Popen(arguments, stdout=output) as process:
         try:
             yield watch
         finally:
+            ended = process.poll()
             process.terminate()
-            output, _ = process.communicate(timeout=10)
-            lines = [line for line in output.splitlines() if line.endswith("}")]
+            process.wait(10)
+            output.seek(0)
+            lines = [line for line in output if line.endswith("}\n")]
             watch.samples = [Sample(**json.loads(line)) for line in lines]
+        if ended is not None:
+            raise RuntimeError("the server could not be watched to the end")
 
 
 def _look(process: psutil.Process, data: Path, local: socket.socket) -> Sample:
