@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,6 @@ from appliance.cli.settings import Command, Settings
 
 if TYPE_CHECKING:
     from appliance.services.accounts import OneTimeCode
-
-# Each statement gives the interpreter up and asks for it back: by default the store's thread waits
-# 5 ms for it, every time, while the event loop is busy with handshakes.
-_SWITCH_SECONDS = 0.0005
 
 
 @click.command(cls=Command)
@@ -43,7 +38,6 @@ def _show_setup(setup: OneTimeCode) -> None:
 
 def run_server(server: Coroutine[Any, Any, None]) -> None:
     """Run it to its end, by uvloop where there is one: an idle TLS connection costs it a tenth."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         import uvloop
     except ImportError:  # it has no build for every platform
