@@ -12,6 +12,7 @@ import heapq
 import logging
 import resource
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Any
 
@@ -34,7 +35,7 @@ OPTIONS: dict[str, Any] = {
     "max_field_size": _LONGEST_HEADER,
     "auto_decompress": False,
 }
-_DESCRIPTORS = 65_536  # asked of the system at the start; more would serve nobody
+_DESCRIPTORS = (65_536, 10_240)  # asked of the system; the second is the most that macOS gives
 _RESERVED_DESCRIPTORS = 96  # the store, the push server, the local socket, files being sent
 _FEWEST = 16
 _GRACE_SECONDS = 1.0  # one that waits for less is not closed: it would only come back
@@ -225,16 +226,22 @@ def most_connections(wanted: int) -> int:
 
     Raises the process's limit of descriptors as far as the system lets it.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    asked = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if asked > soft != resource.RLIM_INFINITY:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
-            soft = asked
-        except (OSError, ValueError):  # macOS has a lower limit than it admits
-            logger.warning("the limit of descriptors stays", extra={logs.COUNT: soft})
-    descriptors = _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    descriptors = _raise_limit()
     most = max(min(wanted, descriptors - _RESERVED_DESCRIPTORS), _FEWEST)
     if most < wanted:
         logger.warning("few descriptors: fewer connections", extra={logs.COUNT: most})
     return most
+
+
+def _raise_limit() -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _DESCRIPTORS[0]
+    for most in _DESCRIPTORS:
+        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        if soft >= wanted:
+            break
+        with suppress(OSError, ValueError):  # macOS has a lower limit than it admits
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return soft
