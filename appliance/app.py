@@ -185,6 +185,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 10, 10)
         work = jobs(parts.services, parts.tls)
         try:
             async with asyncio.TaskGroup() as group:
