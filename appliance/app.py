@@ -40,7 +40,7 @@ from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
 from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
-from appliance.web.express import express
+from appliance.web.front import Front
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     async with open_appliance(config) as parts:
-        runners = await _start_listening(parts, demo=demo)
+        listening = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
         gc.freeze()
@@ -194,9 +194,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
                 background.cancel()
         finally:
             parts.directory.socket.unlink(missing_ok=True)
-            async with asyncio.TaskGroup() as group:
-                for runner in runners:
-                    group.create_task(runner.cleanup())
+            await listening.close()
 
 
 def stop_signal(*numbers: signal.Signals) -> asyncio.Event:
@@ -227,18 +225,38 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
         )
 
 
-async def _start_listening(parts: Parts, *, demo: bool) -> list[web.AppRunner]:
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    """What takes connections, and ends them: listeners, the front of them, applications."""
+
+    listeners: list[asyncio.AbstractServer]
+    front: Front
+    runners: list[web.AppRunner]
+
+    async def close(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+        await asyncio.sleep(0)  # what has arrived is begun
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.front.close(_SHUTDOWN_SECONDS))
+            for runner in self.runners:
+                group.create_task(runner.cleanup())
+
+
+async def _start_listening(parts: Parts, *, demo: bool) -> _Listening:
     server = parts.config.server
     separate = bool(server.admin_listen)
-    runners = [await _start(parts, admin=not separate, demo=demo)]
-    await _listen(runners[0], server.listen, parts.tls)
-    local = runners[0]
+    local = runner = await _start(parts, admin=not separate, demo=demo)
+    front = Front(
+        parts.config, parts.services, _protocols(runner), keepalive_seconds=_KEEPALIVE_SECONDS
+    )
+    listening = _Listening(await _listen(front, server.listen, parts.tls), front, [runner])
     if separate:
         local = await _start(parts, admin=True, devices=False)
-        runners.append(local)
-        await _listen(local, server.admin_listen, parts.tls)
+        listening.runners.append(local)
+        listening.listeners.extend(await _listen(_protocols(local), server.admin_listen, parts.tls))
     await _listen_locally(local, parts.directory)
-    return runners
+    return listening
 
 
 async def _start(
@@ -263,30 +281,35 @@ async def _start(
         auto_decompress=False,
     )
     await runner.setup()
-    if devices and runner.server is not None:
-        server = runner.server
-        server.request_handler = express(parts.config, parts.services, server.request_handler)
     return runner
 
 
-async def _listen(runner: web.AppRunner, addresses: tuple[str, ...], tls: Tls) -> None:
+def _protocols(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the application was not set up")
+    return server
+
+
+async def _listen(
+    protocols: Callable[[], asyncio.Protocol], addresses: tuple[str, ...], tls: Tls
+) -> list[asyncio.AbstractServer]:
+    listeners: list[asyncio.AbstractServer] = []
     for address in addresses:
         host, port = split_address(address)
-        site_ = web.TCPSite(
-            runner,
-            host,
-            port,
-            ssl_context=tls.context,
-            backlog=_BACKLOG,
-        )
         try:
-            await site_.start()
+            listeners.append(
+                await asyncio.get_running_loop().create_server(
+                    protocols, host, port, ssl=tls.context, backlog=_BACKLOG
+                )
+            )
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {address}: {os.strerror(error.errno or 0)}",
                 why="another program uses the port, or it needs more rights",
                 fix="stop that program, or choose another port with --listen",
             ) from error
+    return listeners
 
 
 async def _listen_locally(runner: web.AppRunner, directory: DataDirectory) -> None:
