@@ -40,16 +40,16 @@ from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
 from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
+from appliance.web.admission import ADMISSION
+from appliance.web.connections import OPTIONS, Connections, most_connections
 from appliance.web.front import Front
+from appliance.web.listener import Listener
 
 logger = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 1.0  # aiohttp waits it twice
 _PUSH_CLOSE_SECONDS = 1.0
-_KEEPALIVE_SECONDS = 60.0
-# `Mdm-Signature` with its chain passes 8 KB; a GET PKIOperation carries a message in its line.
-_LONGEST_HEADER = 65_536
-_BACKLOG = 1024
+_ADMIN_SHARE = 8  # the eighth part of the connections, where they have a listener of their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +181,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     async with open_appliance(config) as parts:
-        listening = await _start_listening(parts, demo=demo)
+        runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
         gc.freeze()
@@ -194,7 +194,9 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
                 background.cancel()
         finally:
             parts.directory.socket.unlink(missing_ok=True)
-            await listening.close()
+            async with asyncio.TaskGroup() as group:
+                for runner in runners:
+                    group.create_task(runner.cleanup())
 
 
 def stop_signal(*numbers: signal.Signals) -> asyncio.Event:
@@ -225,38 +227,23 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Listening:
-    """What takes connections, and ends them: listeners, the front of them, applications."""
-
-    listeners: list[asyncio.AbstractServer]
-    front: Front
-    runners: list[web.AppRunner]
-
-    async def close(self) -> None:
-        for listener in self.listeners:
-            listener.close()
-        await asyncio.sleep(0)  # what has arrived is begun
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.front.close(_SHUTDOWN_SECONDS))
-            for runner in self.runners:
-                group.create_task(runner.cleanup())
-
-
-async def _start_listening(parts: Parts, *, demo: bool) -> _Listening:
+async def _start_listening(parts: Parts, *, demo: bool) -> list[web.AppRunner]:
     server = parts.config.server
     separate = bool(server.admin_listen)
-    local = runner = await _start(parts, admin=not separate, demo=demo)
-    front = Front(
-        parts.config, parts.services, _protocols(runner), keepalive_seconds=_KEEPALIVE_SECONDS
-    )
-    listening = _Listening(await _listen(front, server.listen, parts.tls), front, [runner])
+    most = most_connections(parts.config.limits.connections)
+    share = most // _ADMIN_SHARE if separate else 0
+    runners = [await _start(parts, admin=not separate, demo=demo)]
+    front = Front(parts.config, parts.services, runners[0].app[ADMISSION])
+    connections = Connections(parts.config, most - share, make=front.connection)
+    await _listen(runners[0], server.listen, parts.tls, connections)
+    local = runners[0]
     if separate:
         local = await _start(parts, admin=True, devices=False)
-        listening.runners.append(local)
-        listening.listeners.extend(await _listen(_protocols(local), server.admin_listen, parts.tls))
+        runners.append(local)
+        connections = Connections(parts.config, share)
+        await _listen(local, server.admin_listen, parts.tls, connections)
     await _listen_locally(local, parts.directory)
-    return listening
+    return runners
 
 
 async def _start(
@@ -272,44 +259,29 @@ async def _start(
     )
     runner = web.AppRunner(
         application,
-        access_log=None,
         handle_signals=False,
         shutdown_timeout=_SHUTDOWN_SECONDS,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
-        max_line_size=_LONGEST_HEADER,
-        max_field_size=_LONGEST_HEADER,
-        auto_decompress=False,
+        **OPTIONS,
     )
     await runner.setup()
     return runner
 
 
-def _protocols(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
-    server = runner.server
-    if server is None:
-        raise RuntimeError("the application was not set up")
-    return server
-
-
 async def _listen(
-    protocols: Callable[[], asyncio.Protocol], addresses: tuple[str, ...], tls: Tls
-) -> list[asyncio.AbstractServer]:
-    listeners: list[asyncio.AbstractServer] = []
+    runner: web.AppRunner, addresses: tuple[str, ...], tls: Tls, connections: Connections
+) -> None:
+    """Listen at these addresses, which share the number of `connections`."""
     for address in addresses:
         host, port = split_address(address)
+        listener = Listener(runner, host, port, tls=tls.context, connections=connections)
         try:
-            listeners.append(
-                await asyncio.get_running_loop().create_server(
-                    protocols, host, port, ssl=tls.context, backlog=_BACKLOG
-                )
-            )
+            await listener.start()
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {address}: {os.strerror(error.errno or 0)}",
                 why="another program uses the port, or it needs more rights",
                 fix="stop that program, or choose another port with --listen",
             ) from error
-    return listeners
 
 
 async def _listen_locally(runner: web.AppRunner, directory: DataDirectory) -> None:

@@ -108,12 +108,20 @@ def reset(db: Connection, enrollment_id: str) -> None:
 
 
 def due(db: Connection, now: int, *, limit: int) -> list[DuePush]:
-    """Return the channels whose push is due, the longest waiting first."""
-    rows = db.execute(
-        f"{_DUE} AND p.due_at <= :now AND p.due_at IS NOT NULL ORDER BY p.due_at LIMIT :limit",
-        {"now": now, "limit": limit},
-    )
-    return [_due_push(row) for row in rows]
+    """Return the channels whose push is due; if there are more, the newest and the oldest.
+
+    So a command for one device does not wait behind those for a fleet, and none waits for ever.
+    """
+    due = f"{_DUE} AND p.due_at <= :now AND p.due_at IS NOT NULL"
+    values = {"now": now, "limit": limit}
+    oldest = db.execute(f"{due} ORDER BY p.due_at LIMIT :limit", values).fetchall()
+    if len(oldest) < limit:
+        return [_due_push(row) for row in oldest]
+    values["limit"] = limit // 2
+    newest = db.execute(f"{due} ORDER BY p.due_at DESC LIMIT :limit", values).fetchall()
+    names = {row[0] for row in newest}
+    older = [row for row in oldest if row[0] not in names]
+    return [_due_push(row) for row in (newest + older)[:limit]]
 
 
 def one(db: Connection, enrollment_id: str, now: int) -> DuePush | None:

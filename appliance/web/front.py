@@ -10,14 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from typing import cast
 
+from aiohttp import web
+
 from appliance.config import Config
 from appliance.services import Services
 from appliance.web import mdm
+from appliance.web.addresses import Address
+from appliance.web.admission import Admission
+from appliance.web.connections import (
+    KEEPALIVE_SECONDS,
+    READ_SECONDS,
+    Connection,
+    Connections,
+    Watched,
+)
 from appliance.web.identity import signer_of
 from appliance.web.plain_message import PlainMessage, read_plain_message
 
@@ -25,139 +35,140 @@ _WHOLE_WITHIN_SECONDS = 1.0  # what takes longer to arrive is not plain
 
 
 class Front:
-    """Makes the protocol of each new connection, and ends those that are still its own."""
+    """Makes the connections of a listener that devices use."""
 
-    def __init__(
-        self,
-        config: Config,
-        services: Services,
-        application: Callable[[], asyncio.Protocol],
-        *,
-        keepalive_seconds: float,
-    ) -> None:
-        """Take what makes aiohttp's protocol for one connection."""
+    def __init__(self, config: Config, services: Services, admission: Admission) -> None:
         kib = min(config.limits.checkin_body_kib, config.limits.result_body_kib)
         self.longest = min(mdm.SHORT_BODY, kib * 1024)
         self.starts = frozenset(f"PUT {path} HTTP/1.1".encode() for path in mdm.paths(config))
-        self.services = services
-        self.application = application
-        self.keepalive_seconds = keepalive_seconds
-        self.connections: set[_Connection] = set()
+        self._services = services
+        self._admission = admission
 
-    def __call__(self) -> asyncio.Protocol:
-        """Return the protocol of one connection."""
-        return _Connection(self)
+    def connection(
+        self, server: web.Server, among: Connections, address: Address | None
+    ) -> Watched:
+        """Return the protocol of a new connection, which becomes one of `server` when need be."""
+        return _Connection(self, server, among, address)
 
-    async def close(self, seconds: float) -> None:
-        """End its connections, each after the answer that is under way or after `seconds`."""
-        answers = [connection.finish() for connection in tuple(self.connections)]
-        if waiting := [answer for answer in answers if answer is not None]:
-            await asyncio.wait(waiting, timeout=seconds)
+    async def answer(self, message: PlainMessage) -> bytes:
+        """Return the response; raises what the application will have to refuse."""
+        with self._admission:
+            signer = signer_of(message.signature, message.body)
+            body = await mdm.answer(self._services, message.content_type, signer, message.body)
+        head = (_HEAD if body else _EMPTY_HEAD) % (_date(int(time.time())), len(body))
+        return head + body
 
 
-class _Connection(asyncio.Protocol):
-    _transport: asyncio.Transport
-    _timer: asyncio.TimerHandle
+class _Connection(Watched):
+    _transport: asyncio.Transport | None = None
 
-    def __init__(self, front: Front) -> None:
+    def __init__(
+        self, front: Front, server: web.Server, among: Connections, address: Address | None
+    ) -> None:
+        self.address = address
+        self.handshake = None
         self._front = front
+        self._server = server
+        self._among = among
         self._loop = asyncio.get_running_loop()
         self._received = b""  # and not answered
         self._answering: asyncio.Task[None] | None = None
+        self._is_new = True
         self._is_last = False
-        self._is_writing_paused = False
-        self._active_at = self._loop.time()
+        self._waits_since = self._loop.time()
+        self._unread_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses
-        self._front.connections.add(self)
-        self._timer = self._loop.call_later(self._front.keepalive_seconds, self._end_if_silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave()
+        self._among.discard(self)
+        self._transport = None
 
     def pause_writing(self) -> None:
-        self._is_writing_paused = True
+        self._unread_since = self._loop.time()
 
     def resume_writing(self) -> None:
-        self._is_writing_paused = False
+        self._unread_since = 0.0
 
     def data_received(self, data: bytes) -> None:
+        is_begun = bool(self._received)
+        self._received = data = self._received + data if is_begun else data
         if self._answering is not None:
-            self._received += data
-            self._transport.pause_reading()  # or it could grow without end
+            if self._transport is not None:
+                self._transport.pause_reading()  # or it could grow without end
             return
-        if self._received:
-            data = self._received + data
-        else:
-            self._active_at = self._loop.time()
         message = read_plain_message(data, self._front.starts, self._front.longest)
-        if message is None or self._is_writing_paused:
-            self._received = data
+        if message is None or self._unread_since:
             self._hand_over()
         elif message.is_whole:
-            self._received = data
             self._answering = self._loop.create_task(self._answer(message, len(data)))
-        else:
-            if not self._received:
-                self._loop.call_later(_WHOLE_WITHIN_SECONDS, self._end_waiting)
-            self._received = data
-
-    def finish(self) -> asyncio.Task[None] | None:
-        """Close after the answer that is under way, which is returned."""
-        self._is_last = True
-        if self._answering is None:
-            self._transport.close()
-        return self._answering
+        elif not is_begun:
+            self._waits_since = self._loop.time()
+            self._loop.call_later(_WHOLE_WITHIN_SECONDS, self._hand_over_unfinished)
 
     async def _answer(self, message: PlainMessage, length: int) -> None:
-        front = self._front
         try:
-            signer = signer_of(message.signature, message.body)
-            body = await mdm.answer(front.services, message.content_type, signer, message.body)
+            response = await self._front.answer(message)
         except Exception:  # the application says what is wrong
             self._answering = None
             self._hand_over()
             return
         self._answering = None
-        self._transport.write(_response(body))
+        if self._transport is None:
+            return
+        self._transport.write(response)
         self._received = self._received[length:]
+        self._is_new = False
+        self._waits_since = self._loop.time()
         if self._is_last:
             self._transport.close()
         elif self._received:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        self._leave()
-        if self._transport.is_closing():
+        transport = self._transport
+        self._transport = None
+        self._among.discard(self)
+        if transport is None or transport.is_closing():
             return
-        application = self._front.application()
-        self._transport.set_protocol(application)
-        application.connection_made(self._transport)
-        if self._is_writing_paused:
-            application.pause_writing()
-        application.data_received(self._received)
-        self._transport.resume_reading()
+        connection = Connection(self._server, self._among, self.address)
+        self._among.add(connection)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if self._unread_since:
+            connection.pause_writing()
+        connection.data_received(self._received)
+        transport.resume_reading()
 
-    def _leave(self) -> None:
-        self._timer.cancel()
-        self._front.connections.discard(self)
-
-    def _end_waiting(self) -> None:
-        if self in self._front.connections and self._answering is None and self._received:
+    def _hand_over_unfinished(self) -> None:
+        if self._received and self._answering is None:
             self._hand_over()
 
-    def _end_if_silent(self) -> None:
-        left = self._active_at + self._front.keepalive_seconds - self._loop.time()
-        if self._answering is None and left <= 0:
+    @property
+    def waits_since(self) -> float | None:
+        if self._answering is not None:
+            return None
+        return self._unread_since or self._waits_since
+
+    def is_overdue(self, now: float, seconds: float) -> bool:
+        if self._unread_since:
+            return now - self._unread_since > READ_SECONDS
+        patience = seconds if self._is_new else KEEPALIVE_SECONDS
+        return self._answering is None and now - self._waits_since > patience
+
+    def drop(self) -> None:
+        self._among.discard(self)
+        if self._transport is not None:
+            self._transport.abort()
+        elif self.handshake is not None:
+            self.handshake.cancel()
+
+    def finish(self) -> asyncio.Task[None] | None:
+        self._is_last = True
+        if self._answering is None and self._transport is not None:
             self._transport.close()
-        else:
-            self._timer = self._loop.call_later(max(left, 1.0), self._end_if_silent)
-
-
-def _response(body: bytes) -> bytes:
-    head = (_HEAD if body else _EMPTY_HEAD) % (_date(int(time.time())), len(body))
-    return head + body
+        return self._answering
 
 
 # RFC 9110 section 6.6.1 wants the date.

@@ -3,74 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from appliance.simulator.apns import ApnsAnswer, ApnsServer
-from appliance.simulator.apns_certificates import ApnsAuthority, Pair, server_ssl_context
+from appliance.simulator.apns import ApnsAnswer
 from tests.device.device import Device
 from tests.device.events import listen
-from tests.device.server import Api, RunningServer
-
-_PATIENCE_SECONDS = 15
-
-
-class Woken:
-    """A server of ours, the test APNs it pushes to, and its administrator."""
-
-    def __init__(self, apns: ApnsServer, authority: ApnsAuthority, server: RunningServer) -> None:
-        self.apns = apns
-        self.authority = authority
-        self.server = server
-        self.api: Api
-
-    async def import_certificate(self, pair: Pair) -> int:
-        body = {
-            "certificate": pair.certificate_pem.decode(),
-            "private_key": pair.key_pem.decode(),
-        }
-        return (await self.api.put("/api/v1/push-certificate", body)).status
-
-    def pushes_to(self, token: bytes) -> int:
-        return sum(push.token == token for push in self.apns.pushes)
-
-    async def pushed(self, command_uuid: str) -> None:
-        """Wait until the command shows that Apple accepted its push."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while (await self.api.command(command_uuid))["pushed_at"] is None:
-                await asyncio.sleep(0.05)
+from tests.device.push import Woken, until, waking
 
 
 @pytest.fixture
 async def woken(tmp_path: Path) -> AsyncIterator[Woken]:
-    authority = ApnsAuthority()
-    apns = ApnsServer(server_ssl_context(authority, tmp_path))
-    await apns.start()
-    (tmp_path / "apns.pem").write_bytes(authority.certificate_pem)
-    environment = {
-        "APPLIANCE_PUSH__HOST": "localhost",
-        "APPLIANCE_PUSH__PORT": str(apns.port),
-        "APPLIANCE_PUSH__CA_FILE": str(tmp_path / "apns.pem"),
-    }
-    server = RunningServer(tmp_path / "data", environment=environment)
-    await asyncio.to_thread(server.initialise)
-    await asyncio.to_thread(server.start)
-    story = Woken(apns, authority, server)
-    async with server.session() as session:
-        story.api = Api(server, session)
-        assert await story.import_certificate(authority.push(server.topic)) == 200
+    async with waking(tmp_path) as story:
         yield story
-    assert await asyncio.to_thread(server.stop) == 0
-    await apns.stop()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_queued_command_wakes_its_device_and_shows_when(woken: Woken) -> None:

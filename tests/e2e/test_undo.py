@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.device.device import Device
 from tests.device.fixtures import start_server
+from tests.device.push import Woken, until
 from tests.device.server import Api
-from tests.e2e.test_push import Woken, until, woken
+from tests.e2e.test_push import woken
 
 __all__ = ["woken"]
 

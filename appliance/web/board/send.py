@@ -43,6 +43,8 @@ from appliance.web.sessions import see_other, signed_in, verify_csrf
 UNDO_SECONDS = 10
 
 _MOST_FIELDS = 2000
+# aiohttp takes the leading slash from the names of a multipart form, and with it a pointer's first.
+_KEY = "key:"
 _PLIST = "plist"
 _SERIAL = "confirm"
 _REASON = "reason"
@@ -275,7 +277,7 @@ async def _filled(request: web.Request) -> Filled:
         except ValueError as error:
             raise MalformedMessage("the form cannot be read") from error
         for name, value in pairs:
-            values.setdefault(name, []).append(value)
+            values.setdefault(name.removeprefix(_KEY), []).append(value)
         return Filled(values=values)
     files: dict[str, bytes] = {}
     try:
@@ -289,7 +291,7 @@ async def _filled(request: web.Request) -> Filled:
             if content:
                 files[name.removeprefix("file:")] = content
         elif isinstance(part, str):
-            values.setdefault(name, []).append(part)
+            values.setdefault(name.removeprefix(_KEY), []).append(part)
     return Filled(values=values, files=files)
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import FormData
 
 from tests.web.api_client import ApiClient
 from tests.web.browser import Browser
@@ -25,9 +26,14 @@ class Office:
         return shown.text
 
     async def send(self, device: str, request_type: str, **form: str) -> Any:
-        """Press the button of a command's form."""
-        fields = {"how": "form", **form}
-        return await self.browser.submit(f"/devices/{device}/send/{request_type}", fields)
+        """Press the button of a command's form, which is sent as a browser sends it."""
+        session = await self.browser.session()
+        assert session is not None
+        fields = FormData(quote_fields=False, default_to_multipart=True)
+        for name, value in {"csrf_token": session.csrf_token, "how": "form", **form}.items():
+            fields.add_field(f"key:{name}" if name.startswith("/") else name, value)
+        path, headers = f"/devices/{device}/send/{request_type}", {"Sec-Fetch-Site": "same-origin"}
+        return await self.browser.request("POST", path, data=fields, headers=headers)
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Request type, status and UUID of every command."""

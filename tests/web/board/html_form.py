@@ -95,7 +95,8 @@ class HtmlForm(HTMLParser):
             control.values = [value]
 
     def _control(self, given: Attributes, kind: str) -> Control:
-        return self.controls.setdefault(given.get("name") or "", Control(kind=kind))
+        name = (given.get("name") or "").removeprefix("key:")  # what the server reads it as
+        return self.controls.setdefault(name, Control(kind=kind))
 
     def _add_option(self, value: str, *, chosen: bool) -> None:
         assert self._select is not None
