@@ -55,7 +55,7 @@ def request(db: Connection, enrollment_id: str, now: int) -> None:
         ON CONFLICT (enrollment_id) DO UPDATE
            SET reminders = 0,
                due_at = CASE
-                   WHEN sent_at > :now - :spacing
+                   WHEN sent_at BETWEEN :now - :spacing AND :now
                     AND EXISTS (SELECT 1 FROM commands
                                  WHERE enrollment_id = :id AND finished_at IS NULL
                                    AND pushed_at >= sent_at AND connected_at IS NULL)
@@ -97,6 +97,11 @@ def request_at(db: Connection, enrollment_id: str, moment: int) -> None:
         """,
         {"id": enrollment_id, "moment": moment},
     )
+
+
+def bring_forward(db: Connection, *, now: int, latest: int) -> None:
+    """Make due now what is put off beyond `latest`: the clock was ahead when that was decided."""
+    db.execute("UPDATE pushes SET due_at = ? WHERE due_at > ?", (now, latest))
 
 
 def reset(db: Connection, enrollment_id: str) -> None:
