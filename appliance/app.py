@@ -19,6 +19,8 @@ from appliance.config import Config, split_address
 from appliance.errors import ConfigError, DataDirectoryUnusable
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
+from appliance.services.backup_key import new_backup_key
+from appliance.services.backups import BackupService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
@@ -64,10 +66,16 @@ class Parts:
     store_failure: asyncio.Event
 
 
-async def initialise(config: Config, *, settings: str = "") -> OneTimeCode:
-    """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Initialised:
+    """Two secrets that are shown once: what makes the first user, and what opens the backups."""
 
-    Returns the code that makes the first user.
+    setup: OneTimeCode
+    backup_key: str
+
+
+async def initialise(config: Config, *, settings: str = "") -> Initialised:
+    """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
 
     Raises:
         Conflict: the directory is in use already.
@@ -89,8 +97,9 @@ async def initialise(config: Config, *, settings: str = "") -> OneTimeCode:
             ).new_setup_code()
         finally:
             await database.close()
+        backup_key = new_backup_key(directory)
         directory.finish(vault_key)
-        return setup
+        return Initialised(setup=setup, backup_key=backup_key)
     finally:
         os.close(lock)
 
@@ -314,11 +323,13 @@ def _build(
     live = LiveEvents(database, most_streams=config.limits.event_streams)
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
-    status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
+    backups = BackupService(database, directory, config)
+    status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
     accounts = AccountService(database, config.auth, config.server.admin_url)
     return Services(
         accounts=accounts,
+        backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
@@ -330,7 +341,14 @@ def _build(
         housekeeping=Housekeeping(database, accounts),
         live=live,
         overview=OverviewService(
-            database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
+            database,
+            config,
+            keys,
+            push,
+            ca,
+            backups,
+            status.job_errors,
+            lambda: tls.pair.certificate,
         ),
         push=push,
         status=status,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from appliance.errors import (
     ApplianceError,
+    BackupUnusable,
     ConfigError,
     ConfirmationRequired,
     Conflict,
@@ -69,6 +70,7 @@ _BY_ERROR: Mapping[type[ApplianceError], int] = {
     DataDirectoryUnusable: CONFLICT,
     TimedOut: TIMED_OUT,
     ConfirmationRequired: CONFIRMATION_MISSING,
+    BackupUnusable: DAMAGED,
 }
 
 _BY_STATUS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.services.accounts import AccountService
+from appliance.services.backups import BackupService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
@@ -24,6 +25,7 @@ class Services:
     """One of each, sharing one store."""
 
     accounts: AccountService
+    backups: BackupService
     ca: CertificateAuthority
     checkins: CheckinService
     commands: CommandService

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from appliance import __version__
 from appliance.config import ServerConfig
 from appliance.errors import Busy
+from appliance.services.backups import BackupService
 from appliance.services.ca import CaStatus, CertificateAuthority
 from appliance.services.push import PushService, PushStatus
 from appliance.store import commands, devices
@@ -30,6 +31,7 @@ class Overview:
     ca: CaStatus
     tls_not_after: datetime
     database_bytes: int
+    last_backup_at: datetime | None
     problems: list[str] = field(default_factory=list)
 
 
@@ -42,12 +44,14 @@ class StatusService:
         config: ServerConfig,
         push: PushService,
         ca: CertificateAuthority,
+        backups: BackupService,
         tls_not_after: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._config = config
         self._push = push
         self._ca = ca
+        self._backups = backups
         self._tls_not_after = tls_not_after
         self._started_at = datetime.now(UTC)
         self.job_errors: dict[str, str] = {}
@@ -76,6 +80,11 @@ class StatusService:
             problems.append(push.last_error)
         if (tls_not_after - datetime.now(UTC)).days < 14:
             problems.append("the server certificate ends within 14 days")
+        backups = self._backups.state()
+        if backups.error:
+            problems.append(f"the last backup failed: {backups.error}")
+        elif not backups.has_key:
+            problems.append("there is no key for backups; `appliance backup key` makes one")
         return Overview(
             version=__version__,
             url=self._config.base_url,
@@ -88,5 +97,6 @@ class StatusService:
             ca=await self._ca.status(),
             tls_not_after=tls_not_after,
             database_bytes=self._database.size_bytes(),
+            last_backup_at=None if backups.last is None else backups.last.created_at,
             problems=problems,
         )

@@ -33,6 +33,7 @@ def jobs(services: Services, tls: Tls) -> list[Job]:
             run=_every(_HOUR, lambda: asyncio.to_thread(tls.renew_if_due)),
             timeout_seconds=_MINUTE,
         ),
+        Job(name="backup", run=services.backups.nightly, timeout_seconds=6 * _HOUR),
     ]
     if systemd.is_listening():
         reporter = systemd.Reporter(services.status.obstacles)
