@@ -42,16 +42,16 @@ from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
 from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
+from appliance.web.admission import ADMISSION
+from appliance.web.connections import OPTIONS, Connections, most_connections
 from appliance.web.express import express
+from appliance.web.listener import Listener
 
 logger = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 1.0  # aiohttp waits it twice
 _PUSH_CLOSE_SECONDS = 1.0
-_KEEPALIVE_SECONDS = 60.0
-# `Mdm-Signature` with its chain passes 8 KB; a GET PKIOperation carries a message in its line.
-_LONGEST_HEADER = 65_536
-_BACKLOG = 1024
+_ADMIN_SHARE = 8  # the eighth part of the connections, where they have a listener of their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,13 +238,15 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
 async def _start_listening(parts: Parts, *, demo: bool) -> list[web.AppRunner]:
     server = parts.config.server
     separate = bool(server.admin_listen)
+    most = most_connections(parts.config.limits.connections)
+    share = most // _ADMIN_SHARE if separate else 0
     runners = [await _start(parts, admin=not separate, demo=demo)]
-    await _listen(runners[0], server.listen, parts.tls)
+    await _listen(runners[0], server.listen, parts, most - share)
     local = runners[0]
     if separate:
         local = await _start(parts, admin=True, devices=False)
         runners.append(local)
-        await _listen(local, server.admin_listen, parts.tls)
+        await _listen(local, server.admin_listen, parts, share)
     await _listen_locally(local, parts.directory)
     return runners
 
@@ -262,33 +264,36 @@ async def _start(
     )
     runner = web.AppRunner(
         application,
-        access_log=None,
         handle_signals=False,
         shutdown_timeout=_SHUTDOWN_SECONDS,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
-        max_line_size=_LONGEST_HEADER,
-        max_field_size=_LONGEST_HEADER,
-        auto_decompress=False,
+        **OPTIONS,
     )
     await runner.setup()
     if devices and runner.server is not None:
         server = runner.server
-        server.request_handler = express(parts.config, parts.services, server.request_handler)
+        server.request_handler = express(
+            parts.config, parts.services, application[ADMISSION], server.request_handler
+        )
     return runner
 
 
-async def _listen(runner: web.AppRunner, addresses: tuple[str, ...], tls: Tls) -> None:
+async def _listen(
+    runner: web.AppRunner, addresses: tuple[str, ...], parts: Parts, most: int
+) -> None:
+    """Listen at these addresses, which share `most` connections."""
+    connections = Connections(parts.config, most)
     for address in addresses:
         host, port = split_address(address)
-        site_ = web.TCPSite(
+        listener = Listener(
             runner,
             host,
             port,
-            ssl_context=tls.context,
-            backlog=_BACKLOG,
+            tls=parts.tls.context,
+            connections=connections,
+            handshake_seconds=parts.config.limits.body_seconds,
         )
         try:
-            await site_.start()
+            await listener.start()
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {address}: {os.strerror(error.errno or 0)}",

@@ -174,6 +174,9 @@ class LimitsConfig:
     """`[limits]`: what one address, one token or one message may take."""
 
     exempt: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    connections: int = 4000  # fewer if the system has no descriptors for them
+    connections_per_address: int = 256
+    device_requests: int = 500  # being worked on; to others: 503 and when to come back
     scep_per_minute: int = 60  # an address
     scep_per_second: int = 200  # all addresses together
     api_per_second: int = 100  # a token
@@ -181,7 +184,8 @@ class LimitsConfig:
     scep_body_kib: int = 64
     checkin_body_kib: int = 1024
     result_body_kib: int = 4096
-    body_seconds: int = 15
+    bodies_mib: int = 64  # all that are being received
+    body_seconds: int = 15  # for a TLS handshake, a head or a body to arrive
 
     def __post_init__(self) -> None:
         for network in self.exempt:

@@ -66,7 +66,8 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             self._write_counts()
             self._began = record.created
         if record.levelno >= logging.WARNING:
-            kind = (record.name, record.levelno, str(record.msg))
+            # A library's message may go on with the object's address in the next lines.
+            kind = (record.name, record.levelno, str(record.msg).partition("\n")[0])
             self._seen[kind] += 1
             if self._seen[kind] > _MOST_LINES:
                 return

@@ -67,7 +67,6 @@ function searchWhileTyping(form) {
       if (answer.redirected || !answer.ok) return location.assign(address);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.querySelector("#results");
-      showLocalTimes(fresh);
       document.querySelector("#results").replaceWith(fresh);
       history.replaceState(null, "", address);
     } catch (error) {
@@ -88,5 +87,9 @@ function searchWhileTyping(form) {
 }
 
 showLocalTimes(document);
+new MutationObserver(() => showLocalTimes(document)).observe(document.querySelector("main"), {
+  childList: true,
+  subtree: true,
+});
 const filters = document.querySelector(".filters");
 if (filters) searchWhileTyping(filters);

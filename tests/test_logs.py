@@ -42,3 +42,12 @@ def test_what_is_no_warning_is_never_left_out() -> None:
     for _ in range(200):
         handler.emit(_record("enrolled", 1000, logging.INFO))
     assert len(stream.getvalue().splitlines()) == 200
+
+
+def test_a_message_that_names_an_object_is_one_kind() -> None:
+    """As asyncio's: "socket.accept() out of system resource", then lines with the socket."""
+    stream = io.StringIO()
+    handler = logs.LimitedHandler(stream)
+    for number in range(200):
+        handler.emit(_record(f"no more sockets\nsocket: {number}", 1000, logging.ERROR))
+    assert stream.getvalue().count("no more sockets") == 50

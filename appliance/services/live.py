@@ -120,6 +120,10 @@ class LiveEvents:
         self._closed = False
         database.after_commit = self._committed
 
+    async def newest_id(self) -> int:
+        """Return the id of the last event, 0 before the first."""
+        return await self._database.read(events.newest_id)
+
     def command(self, stage: str, device: str, uuid: str, request_type: str) -> None:
         """Tell of a stage that is not stored: `pushed` or `connected`; call it after the commit."""
         if not self._subscriptions:

@@ -7,11 +7,48 @@ import asyncio
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from appliance.errors import MalformedMessage, TooLarge
+from appliance.errors import Busy, MalformedMessage, TooLarge
+from appliance.web.errors import Handler
 from appliance.web.keys import CONFIG
 
 # What reading raises when the sender goes away, or breaks the framing of its own body.
 _BROKEN_OFF = (ConnectionError, ClientError, HttpProcessingError, web.RequestPayloadError)
+_HELD = web.RequestKey("bytes_held", int)
+
+
+class Bodies:
+    """The memory that all the bodies take together, until their requests are answered."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    def hold(self, request: web.Request, size: int) -> None:
+        """Count what has arrived.
+
+        Raises:
+            Busy: there is no room for it; none of this body may be kept.
+        """
+        if self._held + size > self._most:
+            raise Busy("too many long messages at the same time")
+        self._held += size
+        request[_HELD] = request.get(_HELD, 0) + size
+
+    def release(self, request: web.Request) -> None:
+        """Count it no more."""
+        self._held -= request.get(_HELD, 0)
+
+
+BODIES = web.AppKey("bodies", Bodies)
+
+
+@web.middleware
+async def bodies_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let go of what the body took, once the request is answered."""
+    try:
+        return await handler(request)
+    finally:
+        request.app[BODIES].release(request)
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
@@ -19,6 +56,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
 
     Raises:
         TooLarge: more than `limit` bytes; nothing beyond them is read.
+        Busy: all the bodies together take too much memory.
         MalformedMessage: it took too long, or ended before its announced length.
         HTTPUnsupportedMediaType: it is compressed.
     """
@@ -30,6 +68,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     content = request.content
     if content.is_eof() and announced is not None:  # the whole of it came with the header
         return content.read_nowait()
+    bodies = request.app[BODIES]
     chunks: list[bytes] = []
     size = 0
     try:
@@ -38,6 +77,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
                 size += len(chunk)
                 if size > limit:
                     raise TooLarge(f"the body is larger than {limit} bytes")
+                bodies.hold(request, len(chunk))
                 chunks.append(chunk)
     except TimeoutError as error:
         raise MalformedMessage("the body did not arrive in time") from error

@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractStreamWriter
 from appliance.config import Config
 from appliance.services import Services
 from appliance.web import mdm
+from appliance.web.admission import Admission
 from appliance.web.devices import device_endpoint
 from appliance.web.identity import signer_of
 
@@ -27,7 +28,9 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _SHORT_REPLY = 64 * 1024
 
 
-def express(config: Config, services: Services, application: Handler) -> Handler:
+def express(
+    config: Config, services: Services, admission: Admission, application: Handler
+) -> Handler:
     """Return the handler of all requests, which passes on to `application` what is not short."""
     paths = frozenset(mdm.paths(config))
     kib = min(config.limits.checkin_body_kib, config.limits.result_body_kib)
@@ -36,9 +39,10 @@ def express(config: Config, services: Services, application: Handler) -> Handler
     @device_endpoint
     async def message(request: web.BaseRequest) -> web.StreamResponse:
         body, headers = request.content.read_nowait(), request.headers
-        signer = signer_of(headers["Mdm-Signature"], body)
-        content_type = headers.get("Content-Type", "")
-        reply = await mdm.answer(services, content_type, signer, body)
+        with admission:
+            signer = signer_of(headers["Mdm-Signature"], body)
+            content_type = headers.get("Content-Type", "")
+            reply = await mdm.answer(services, content_type, signer, body)
         if len(reply) > _SHORT_REPLY:
             return mdm.reply(reply)
         return cast(web.StreamResponse, _Reply(reply))

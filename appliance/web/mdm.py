@@ -11,6 +11,7 @@ from appliance.errors import MalformedMessage
 from appliance.mdm.checkin import parse_checkin
 from appliance.mdm.command import parse_result
 from appliance.services import Services
+from appliance.web.admission import ADMISSION
 from appliance.web.bodies import read_body
 from appliance.web.devices import device_endpoint
 from appliance.web.identity import device_certificate
@@ -28,12 +29,17 @@ _REPORT = "application/x-apple-aspen-mdm"
 @device_endpoint
 async def mdm(request: web.Request) -> web.StreamResponse:
     """PUT: one message of a device in, at most one plist out."""
-    limits = request.app[CONFIG].limits
+    admission, limits = request.app[ADMISSION], request.app[CONFIG].limits
+    admission.check()
     content_type = request.headers.get("Content-Type", "")
     most = limits.checkin_body_kib if _is_checkin(content_type) else limits.result_body_kib
     body = await read_body(request, most * 1024)
-    signer = device_certificate(request, body)
-    return reply(await answer(request.app[SERVICES], content_type, signer, body))
+    with admission:
+        if len(body) <= SHORT_BODY:
+            signer = device_certificate(request, body)
+        else:
+            signer = await asyncio.to_thread(device_certificate, request, body)
+        return reply(await answer(request.app[SERVICES], content_type, signer, body))
 
 
 async def answer(services: Services, content_type: str, signer: Signer, body: bytes) -> bytes:

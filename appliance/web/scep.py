@@ -12,6 +12,7 @@ from appliance.config import LimitsConfig
 from appliance.errors import MalformedMessage, TooMany
 from appliance.scep.message import decode_get_message
 from appliance.web.addresses import Address, remote_address, within
+from appliance.web.admission import ADMISSION
 from appliance.web.bodies import read_body
 from appliance.web.devices import device_endpoint
 from appliance.web.keys import CONFIG, SERVICES
@@ -71,9 +72,12 @@ async def operation(request: web.Request) -> web.Response:
         case "GetCACert":
             return web.Response(body=ca.certificate_der, content_type=_CA_CERTIFICATE)
         case "PKIOperation":
+            admission = request.app[ADMISSION]
+            admission.check()
             message = await _pki_message(request)
             request.app[LIMIT].count(remote_address(request))
-            return web.Response(body=await ca.answer(message), content_type=_PKI_MESSAGE)
+            with admission:
+                return web.Response(body=await ca.answer(message), content_type=_PKI_MESSAGE)
         case None if request.method != "POST" and "text/html" in request.headers.get("Accept", ""):
             server = request.app[CONFIG].server
             page = HelpPage(organization=server.organization, host=request.host, path=request.path)

@@ -17,6 +17,8 @@ from appliance.web.errors import Handler
 from appliance.web.keys import SERVICES
 
 CSRF_FIELD = "csrf_token"
+# The newest event before a page was made; its live stream goes on from there.
+LAST_EVENT = web.RequestKey("last_event", int)
 
 _FORM_BYTES = 256 * 1024
 _FORM_TYPE = "application/x-www-form-urlencoded"
@@ -39,6 +41,7 @@ def signed_in(handler: Handler) -> Handler:
             return await _led_to_sign_in(request)
         request[SESSION] = session
         request[CALLER] = session.caller
+        request[LAST_EVENT] = await request.app[SERVICES].live.newest_id()
         return await handler(request)
 
     return guarded

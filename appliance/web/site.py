@@ -8,10 +8,12 @@ from cryptography import x509
 from appliance.config import Config
 from appliance.services import Services
 from appliance.web import api, board, enroll, health, mdm, nanomdm, openapi, scep
+from appliance.web.admission import ADMISSION, Admission
 from appliance.web.assets import static_routes
 from appliance.web.authentication import GATE, Gate
 from appliance.web.board.failures import failure_middleware
 from appliance.web.board.shell import DEMO
+from appliance.web.bodies import BODIES, Bodies, bodies_middleware
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
 
@@ -32,6 +34,7 @@ def application(
     """
     app = web.Application(
         middlewares=[
+            bodies_middleware,
             plain_middleware,
             *([problem_middleware] if admin else []),
             failure_middleware,
@@ -42,6 +45,8 @@ def application(
     app[SERVICES] = services
     app[GATE] = Gate(config)
     app[DEMO] = demo
+    app[ADMISSION] = Admission(config.limits.device_requests)
+    app[BODIES] = Bodies(config.limits.bodies_mib << 20)
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
     app.on_shutdown.append(_end_streams)

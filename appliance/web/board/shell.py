@@ -11,7 +11,7 @@ from aiohttp import web
 from appliance.web import csrf
 from appliance.web.keys import CONFIG
 from appliance.web.pages import Page, respond
-from appliance.web.sessions import session_of
+from appliance.web.sessions import LAST_EVENT, session_of
 
 # A demonstration says so on every page: its devices are simulated.
 DEMO = web.AppKey("demo", bool)
@@ -28,6 +28,7 @@ class BoardPage(Page):
     user: str
     csrf_token: str  # masked anew for every response, so compression tells nothing of it
     demo: bool
+    last_event: int  # what the page shows is not older than this event
     query: str  # of this page's address, but for the language; ends with "&" unless it is empty
 
 
@@ -41,6 +42,7 @@ def frame(request: web.Request) -> dict[str, Any]:
         "user": session.user,
         "csrf_token": csrf.masked(session.csrf_token),
         "demo": request.app[DEMO],
+        "last_event": request[LAST_EVENT],
         "query": f"{query}&" if query else "",
     }
 

@@ -1,0 +1,237 @@
+"""Connections: how many there may be, and which one must go when there are too many.
+
+A connection that keeps the server waiting (for its handshake, its request, the rest of a body, or
+until it reads an answer) may be closed at any time, the longest waiting first: a device opens
+another. One whose request is at work is never closed for room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import resource
+from collections.abc import Iterable
+from ipaddress import ip_network
+from typing import Any
+
+from aiohttp import web
+
+from appliance import logs
+from appliance.config import Config
+from appliance.web.addresses import Address, within
+
+logger = logging.getLogger(__name__)
+
+_KEEPALIVE_SECONDS = 60.0
+# `Mdm-Signature` with its chain passes 8 KB; a GET PKIOperation carries a message in its line.
+_LONGEST_HEADER = 65_536
+# What every connection is made with, ours and those of the local socket.
+OPTIONS: dict[str, Any] = {
+    "access_log": None,
+    "keepalive_timeout": _KEEPALIVE_SECONDS,
+    "max_line_size": _LONGEST_HEADER,
+    "max_field_size": _LONGEST_HEADER,
+    "auto_decompress": False,
+}
+_DESCRIPTORS = 65_536  # asked of the system at the start; more would serve nobody
+_RESERVED_DESCRIPTORS = 96  # the store, the push server, the local socket, files being sent
+_FEWEST = 16
+_GRACE_SECONDS = 1.0  # younger ones are not closed: they would only come back
+_CLOSED_AT_ONCE = 32
+_LOOK_SECONDS = 1.0
+_READ_SECONDS = 60.0  # for the next 64 KB of an answer
+_LOG_SECONDS = 10.0
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, which also knows since when the server waits for its peer.
+
+    The only place that looks at the private state of aiohttp's connections.
+    """
+
+    __slots__ = ("_among", "_head_at", "_opened_at", "_unread_since", "address", "handshake")
+
+    def __init__(self, server: web.Server, among: Connections, address: Address | None) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(server, loop=loop, **OPTIONS)
+        self.address = address
+        self.handshake: asyncio.Task[None] | None = None  # until it is through
+        self._among = among
+        self._opened_at = self._head_at = loop.time()
+        self._unread_since = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Note when a request begins to arrive."""
+        if self._waiter is not None and self._head_at <= self._idle_since:
+            self._head_at = self._loop.time()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Note since when the peer reads nothing."""
+        self._unread_since = self._loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._unread_since = 0.0
+        super().resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room for another."""
+        self._among.discard(self)
+        super().connection_lost(exc)
+
+    @property
+    def waits_since(self) -> float | None:
+        """Since when the server waits for the peer, as loop time; None: it is the server's turn."""
+        if self._unread_since:
+            return self._unread_since
+        request = self._current_request
+        if request is not None and request.content.is_eof():
+            return None
+        return max(self._head_at, self._idle_since)
+
+    def is_overdue(self, now: float, seconds: float) -> bool:
+        """Tell whether a request that began `seconds` ago, or an answer, got stuck."""
+        if self._unread_since:
+            return now - self._unread_since > _READ_SECONDS
+        if self._waiter is None:  # a body has a deadline of its own
+            return False
+        begun = self._request_count == 0 or self._head_at > self._idle_since
+        return begun and now - max(self._head_at, self._idle_since) > seconds
+
+    def drop(self) -> None:
+        """Close it without waiting for the peer."""
+        self._among.discard(self)
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.handshake is not None:
+            self.handshake.cancel()
+
+    @property
+    def _idle_since(self) -> float:
+        """When it was opened, or the last answer was sent; aiohttp stores when that is too old."""
+        return max(self._next_keepalive_close_time - _KEEPALIVE_SECONDS, self._opened_at)
+
+
+class Connections:
+    """The open connections of some listeners, within a number for all and one for an address."""
+
+    def __init__(self, config: Config, most: int) -> None:
+        limits = config.limits
+        self.most = most
+        self._most_of_address = limits.connections_per_address
+        self._head_seconds = float(limits.body_seconds)
+        # A proxy's connections are those of many.
+        networks = (*limits.exempt, *config.server.trusted_proxies)
+        self._exempt = [ip_network(network) for network in networks]
+        self._open: set[Connection] = set()
+        self._of_address: dict[Address, set[Connection]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._logged_at = -_LOG_SECONDS
+        self._closed = self._refused = 0
+        self._problem = ""
+        self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def has_room(self) -> bool:
+        """Tell whether one more may be opened, closing some that wait if that helps."""
+        return len(self._open) < self.most or self.make_room() > 0
+
+    def make_room(self) -> int:
+        """Close those that wait longest; return their number."""
+        return self._drop_waiting(self._open, min(_CLOSED_AT_ONCE, max(1, self.most // 8)))
+
+    def admits(self, address: Address | None) -> bool:
+        """Tell whether `address` may have one more, closing one of its own if that helps."""
+        own = self._of_address.get(address) if address is not None else None
+        if own is None or len(own) < self._most_of_address:
+            return True
+        if self._drop_waiting(own, 1):
+            return True
+        self._refused += 1
+        return False
+
+    def add(self, connection: Connection) -> None:
+        """Count a connection that was opened."""
+        self._open.add(connection)
+        address = connection.address
+        if address is not None and not within(address, self._exempt):
+            self._of_address.setdefault(address, set()).add(connection)
+
+    def discard(self, connection: Connection) -> None:
+        """Count it no more."""
+        self._open.discard(connection)
+        address = connection.address
+        own = self._of_address.get(address) if address is not None else None
+        if own is not None and address is not None:
+            own.discard(connection)
+            if not own:
+                del self._of_address[address]
+
+    def trouble(self, error: OSError) -> None:
+        """Note that the system opens no more."""
+        self._problem = str(error.strerror)
+        self.make_room()
+
+    def close(self) -> None:
+        """Look after them no more."""
+        self._timer.cancel()
+
+    def _drop_waiting(self, among: Iterable[Connection], count: int) -> int:
+        latest = self._loop.time() - _GRACE_SECONDS
+        waiting = [
+            (since, id(connection), connection)
+            for connection in among
+            if (since := connection.waits_since) is not None and since < latest
+        ]
+        chosen = heapq.nsmallest(count, waiting)
+        for _, _, connection in chosen:
+            connection.drop()
+        self._closed += len(chosen)
+        return len(chosen)
+
+    def _look(self) -> None:
+        self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+        now = self._loop.time()
+        for connection in [c for c in self._open if c.is_overdue(now, self._head_seconds)]:
+            connection.drop()
+        if (self._closed or self._refused or self._problem) and (
+            now - self._logged_at >= _LOG_SECONDS
+        ):
+            self._log(now)
+
+    def _log(self, now: float) -> None:
+        """One line for everything since the last one: strangers decide how often this happens."""
+        reason = f"{self._closed} that waited were closed for room, {self._refused} refused"
+        if self._problem:
+            reason += f"; the system says: {self._problem}"
+        logger.warning(
+            "too many connections", extra={logs.COUNT: len(self._open), logs.REASON: reason}
+        )
+        self._logged_at = now
+        self._closed = self._refused = 0
+        self._problem = ""
+
+
+def most_connections(wanted: int) -> int:
+    """Return how many connections there may be: `wanted`, or what the system has descriptors for.
+
+    Raises the process's limit of descriptors as far as the system lets it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    asked = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if asked > soft != resource.RLIM_INFINITY:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+            soft = asked
+        except (OSError, ValueError):  # macOS has a lower limit than it admits
+            logger.warning("the limit of descriptors stays", extra={logs.COUNT: soft})
+    descriptors = _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    most = max(min(wanted, descriptors - _RESERVED_DESCRIPTORS), _FEWEST)
+    if most < wanted:
+        logger.warning("few descriptors: fewer connections", extra={logs.COUNT: most})
+    return most
