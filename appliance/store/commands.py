@@ -105,6 +105,10 @@ class CommandRecord:
     answer: bytes | None
     answer_sealed: bool
 
+    def is_held(self, now: datetime) -> bool:
+        """Tell whether it is kept from its device at `now`."""
+        return self.held or (self.finished_at is None and (self.not_before or now) > now)
+
 
 def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
     """Append commands to their queues.
