@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.device import backup, scep
+from tests.device import scep
 from tests.device.device import Device
 from tests.device.fixtures import start_server
 from tests.device.server import Api, RunningServer
+from tests.trust import backups
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ async def _lose_and_restore(server: RunningServer, file: Path) -> dict[str, Any]
     """Kill the server, remove its directory, restore it there, and start it."""
     await asyncio.to_thread(server.kill)
     await asyncio.to_thread(shutil.rmtree, server.data)
-    done = await asyncio.to_thread(backup.restore, file, server.backup_key, server.data)
+    done = await asyncio.to_thread(backups.restore, file, server.backup_key, server.data)
     assert done.status == 0, done.err
     await asyncio.to_thread(server.start)
     told: dict[str, Any] = json.loads(done.out)
@@ -71,7 +72,7 @@ async def test_h_03_devices_go_on_and_no_erase_is_sent_again(admin: Api, tmp_pat
     assert await _answer_all(devices[2]) == [finished]
     assert (await devices[0].idle()).command is None
 
-    file = await asyncio.to_thread(backup.create, server, tmp_path / "file.age")
+    file = await asyncio.to_thread(backups.create, server, tmp_path / "file.age")
     assert await _answer_all(devices[1]) == [erase, question]  # after the backup
     lost = await admin.queue(devices[0].id, "ProfileList")
 
@@ -97,7 +98,7 @@ async def test_h_03_a_held_erase_goes_only_when_it_is_confirmed(admin: Api, tmp_
     first, second = await admin.enroll(), await admin.enroll()
     kept, dropped = await _erase(admin, first), await _erase(admin, second)
     assert (await first.idle()).command is not None, "sent before, and not yet answered"
-    file = await asyncio.to_thread(backup.create, server, tmp_path / "file.age")
+    file = await asyncio.to_thread(backups.create, server, tmp_path / "file.age")
     await _lose_and_restore(server, file)
 
     held = (await admin.get("/api/v1/restored-commands")).json["items"]
@@ -125,7 +126,7 @@ async def test_what_opened_a_door_once_opens_none_after_a_restore(
     server = admin.server
     link = await admin.new_link(uses=2)
     profile = await admin.download(link)
-    file = await asyncio.to_thread(backup.create, server, tmp_path / "file.age")
+    file = await asyncio.to_thread(backups.create, server, tmp_path / "file.age")
     await Device(admin.session).enroll_from_profile(profile)  # its challenge is used up now
     told = await _lose_and_restore(server, file)
 
@@ -142,7 +143,7 @@ async def test_a_device_that_the_backup_does_not_know_is_never_told_to_leave(
 ) -> None:
     server = admin.server
     renewed = await admin.enroll()
-    file = await asyncio.to_thread(backup.create, server, tmp_path / "file.age")
+    file = await asyncio.to_thread(backups.create, server, tmp_path / "file.age")
     late = await admin.enroll()
     assert (await admin.post(f"/api/v1/devices/{renewed.id}/renew-identity")).status == 202
     command = (await renewed.idle()).command

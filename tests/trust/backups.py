@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .server import PROGRAM, RunningServer
+from appliance import cli
+from tests.device.server import PROGRAM, RunningServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,13 @@ def _described(content: bytes) -> dict[str, Any]:
 
 
 def _run(*arguments: str) -> Done:
-    done = subprocess.run(
-        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
-    return Done(status=done.returncode, out=done.stdout, err=done.stderr)
+    """In this process, which is much faster; by the executable if that is under test."""
+    if "APPLIANCE_EXECUTABLE" in os.environ:
+        done = subprocess.run(
+            [*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+        return Done(status=done.returncode, out=done.stdout, err=done.stderr)
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = cli.run(list(arguments))
+    return Done(status=status, out=out.getvalue(), err=err.getvalue())
