@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from aiohttp import web
 
 from appliance import logs, systemd
 from appliance.config import Config, split_address
-from appliance.errors import ConfigError, DataDirectoryUnusable
+from appliance.errors import ConfigError, StoreFailed
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.backup_key import new_backup_key
 from appliance.services.backups import BackupService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
+from appliance.services.clock import now_ms, refuse_behind
 from appliance.services.commands import CommandService
 from appliance.services.data_directory import DataDirectory, Keys
 from appliance.services.device_page import DevicePages
@@ -79,8 +81,10 @@ async def initialise(config: Config, *, settings: str = "") -> Initialised:
 
     Raises:
         Conflict: the directory is in use already.
+        ClockWrong: every certificate would be of a wrong time.
     """
     os.umask(0o077)
+    refuse_behind(now_ms())
     directory = DataDirectory(config.data)
     lock = directory.begin(
         host_names=host_names(config.server.host),
@@ -165,11 +169,20 @@ async def local_api(config: Config) -> AsyncIterator[Parts]:
 async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> None:
     """Run the server until SIGTERM or SIGINT, then finish within 5 seconds.
 
+    SIGHUP reads the server certificate again; from a terminal that is closed, it ends the server.
+
     While there is no user, `show_setup` gets a code that makes the first one: for a person, not
     for the log.
     """
-    stop = stop_signal(signal.SIGTERM, signal.SIGINT)
+    ends = {signal.SIGTERM, signal.SIGINT}
+    if sys.stdin is not None and sys.stdin.isatty():
+        ends.add(signal.SIGHUP)
+    else:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a certificate to read again
+    stop = stop_signal(*ends)
     async with running(config) as parts:
+        if signal.SIGHUP not in ends:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.tls.wanted.set)
         logger.info("ready", extra={logs.URL: config.server.base_url})
         if not await parts.services.accounts.any_exists():
             show_setup(await parts.services.accounts.new_setup_code())
@@ -219,7 +232,7 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
     """Wait for `stop`.
 
     Raises:
-        DataDirectoryUnusable: the store failed before; nothing that was answered is lost.
+        StoreFailed: the store failed before; nothing that was answered is lost.
     """
     ends = [asyncio.create_task(end.wait()) for end in (stop, parts.store_failure)]
     try:
@@ -228,7 +241,7 @@ async def run_until(stop: asyncio.Event, parts: Parts) -> None:
         for end in ends:
             end.cancel()
     if parts.store_failure.is_set():
-        raise DataDirectoryUnusable(
+        raise StoreFailed(
             f"{parts.directory.database} cannot be written",
             why="the disk or the file failed; the log says how",
             fix="check the disk, then start again",

@@ -84,7 +84,7 @@ class PushConfig:
     ca_file: str = ""  # trust anchor for a push server of your own
     timeout_seconds: int = 10
     expires_hours: int = 168
-    per_second: int = 500  # a fleet woken at once would come back at once
+    per_second: int = 200  # at most; a fleet woken at once would come back at once
 
     def __post_init__(self) -> None:
         _check_range("push.port", self.port, 1, 65535)

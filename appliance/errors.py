@@ -128,6 +128,12 @@ class Busy(ApplianceError):
     code = "server.busy"
 
 
+class ClockWrong(Busy):
+    """The clock of this machine is certainly wrong; nothing that carries a date is made."""
+
+    code = "clock.wrong"
+
+
 class TooLarge(ApplianceError):
     """A body over its limit."""
 
@@ -160,6 +166,18 @@ class DataDirectoryUnusable(ApplianceError):
     """The data directory is locked, too open, or not ours."""
 
     code = "data.unusable"
+
+
+class StoreDamaged(DataDirectoryUnusable):
+    """The database file holds what it should not; it is never replaced by an empty one."""
+
+    code = "store.damaged"
+
+
+class StoreFailed(ApplianceError):
+    """The disk or the file failed under the running server; a new start finds out how it is."""
+
+    code = "store.failed"
 
 
 class RootRequired(ApplianceError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from appliance.errors import (
     ApplianceError,
     BackupUnusable,
+    ClockWrong,
     ConfigError,
     ConfirmationRequired,
     Conflict,
@@ -18,6 +19,7 @@ from appliance.errors import (
     NotInitialised,
     RootRequired,
     ScopeMissing,
+    StoreDamaged,
 )
 
 FAILED = 1
@@ -66,8 +68,10 @@ _BY_ERROR: Mapping[type[ApplianceError], int] = {
     ScopeMissing: NOT_AUTHORISED,
     RootRequired: NOT_AUTHORISED,
     NotFound: NOT_FOUND,
+    ClockWrong: CONFLICT,
     Conflict: CONFLICT,
     DataDirectoryUnusable: CONFLICT,
+    StoreDamaged: DAMAGED,
     TimedOut: TIMED_OUT,
     ConfirmationRequired: CONFIRMATION_MISSING,
     BackupUnusable: DAMAGED,

@@ -26,7 +26,7 @@ from appliance.errors import (
     UnsupportedAlgorithm,
 )
 from appliance.scep import message as scep
-from appliance.services.clock import MINUTE, now_ms
+from appliance.services.clock import MINUTE, now_ms, refuse_behind
 from appliance.services.data_directory import Keys
 from appliance.store import certificates as store
 from appliance.store import devices, enrollments, events, links
@@ -95,7 +95,7 @@ class CertificateAuthority:
 
         Raises:
             MalformedMessage, BadSignature, UnsupportedAlgorithm: nothing that can be answered.
-            Busy: the store cannot take the certificate now.
+            Busy: the store cannot take the certificate now, or the clock is wrong.
         """
         request, opened = await self._run(self._open, pki_message)
         challenge = None if isinstance(opened, ScepRefused) else opened[0].challenge_password
@@ -169,6 +169,7 @@ class CertificateAuthority:
         self, request: scep.Request, wish: CertificateRequest, cipher: Cipher
     ) -> bytes:
         now = now_ms()
+        refuse_behind(now)
         authority = await self._database.read(lambda db: _authority(db, request, wish, now))
         if isinstance(authority, Issued):  # the reply was lost: the same one, not a second
             certificate = x509.load_der_x509_certificate(authority.der)

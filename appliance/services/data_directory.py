@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from appliance.errors import Conflict, DataDirectoryUnusable, MalformedMessage, NotInitialised
+from appliance.services.mounts import refuse_network
 from appliance.wire import certificates
 
 _TLS_RENEW_DAYS = 30
@@ -92,15 +95,15 @@ class DataDirectory:
             NotInitialised: there is no appliance here.
             DataDirectoryUnusable: modes are too open, or a file is missing or not ours.
         """
+        _refuse_link(self.path)
         if not self.is_initialised():
             raise NotInitialised(
                 f"{self.path} holds no appliance",
                 fix=f"run `appliance init --data {self.path} --url https://NAME:8443`",
             )
-        self._unfinished.unlink(missing_ok=True)
-        if not self.database.is_file():  # never a new, empty one in the place of the old
-            raise DataDirectoryUnusable(
-                f"{self.database} is missing",
+        if not self.database.is_file() or not self.database.stat().st_size:
+            raise DataDirectoryUnusable(  # never a new one in the place of the old
+                f"{self.database} is missing or empty",
                 why="without it, every enrolled device is a stranger",
                 fix="restore it from a backup",
             )
@@ -108,8 +111,17 @@ class DataDirectory:
         for folder, folders, files in os.walk(self.path):
             for name in (*folders, *files):
                 _refuse_open(Path(folder, name))
-        self.run.mkdir(mode=0o700, exist_ok=True)
-        self.backups.mkdir(mode=0o700, exist_ok=True)
+        for entry in (self.database, self.keys, *self.keys.iterdir()):
+            _refuse_link(entry)
+        refuse_network(self.path)
+        try:
+            self._unfinished.unlink(missing_ok=True)
+            self.run.mkdir(mode=0o700, exist_ok=True)
+            self.backups.mkdir(mode=0o700, exist_ok=True)
+            if not os.access(self.path, os.W_OK):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def lock(self) -> int:
         """Take the directory for this process; the descriptor holds the lock.
@@ -117,7 +129,11 @@ class DataDirectory:
         Raises:
             DataDirectoryUnusable: another process has it; its pid is named.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(self.path / "lock", flags, 0o600)
+        except OSError as error:
+            raise self._unwritable(error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -128,9 +144,16 @@ class DataDirectory:
                 why="two processes on one data directory would lose data",
                 fix="stop the other one first",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        with suppress(OSError):  # no space: the lock holds without the number
+            os.pwrite(descriptor, f"{os.getpid():<10}\n".encode(), 0)
         return descriptor
+
+    def _unwritable(self, error: OSError) -> DataDirectoryUnusable:
+        return DataDirectoryUnusable(
+            f"{self.path} cannot be written: {error.strerror}",
+            why="everything that is answered must be on the disk before",
+            fix="check the disk, its free space and how it is mounted",
+        )
 
     def read_keys(self) -> Keys:
         """Read every key; a missing or wrong one is an error, never made anew.
@@ -157,7 +180,10 @@ class DataDirectory:
         return keys
 
     def tls_is_due(self, now: float) -> bool:
-        """Tell whether the built-in server certificate is unusable or ends within 30 days."""
+        """Tell whether the built-in server certificate is unusable or ends within 30 days.
+
+        While the clock is behind the root certificate, one that can be read is good enough.
+        """
         try:
             leaf = self._certificate("tls")
             key = certificates.load_key((self.keys / "tls.key").read_bytes())
@@ -165,7 +191,10 @@ class DataDirectory:
             return True
         if leaf.public_key() != key.public_key():  # the power went off between the two files
             return True
-        return leaf.not_valid_after_utc.timestamp() - now < _TLS_RENEW_DAYS * 86400
+        if now < self._certificate("root").not_valid_before_utc.timestamp():
+            return False
+        begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+        return begins > now or ends - now < _TLS_RENEW_DAYS * 86400
 
     def renew_tls(self, host_names: list[str]) -> None:
         """Issue a new server certificate under the built-in root."""
@@ -234,6 +263,16 @@ class DataDirectory:
         self.write_secret(self.keys / f"{name}.key", certificates.key_pem(pair.key))
         chain = certificates.certificate_pem(pair.certificate, *pair.chain)
         self.write_secret(self.keys / f"{name}.pem", chain)
+
+
+def _refuse_link(entry: Path) -> None:
+    """Raise DataDirectoryUnusable for a symbolic link: who changes it changes the appliance."""
+    if entry.is_symlink():
+        raise DataDirectoryUnusable(
+            f"{entry} is a symbolic link to {entry.resolve()}",
+            why="keys and store must stay together, in a directory that only this user can change",
+            fix="name the real directory, or mount it there",
+        )
 
 
 def _refuse_open(entry: Path) -> None:

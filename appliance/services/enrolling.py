@@ -20,7 +20,7 @@ from appliance.mdm.profile import (
     trust_profile,
 )
 from appliance.services.ca import challenge_sha256, profile_reference
-from appliance.services.clock import DAY, MINUTE, now_ms
+from appliance.services.clock import DAY, MINUTE, is_behind, now_ms, refuse_behind
 from appliance.services.codes import new_code, normalise
 from appliance.services.command_orders import CommandOrder, Queued
 from appliance.services.commands import CommandService
@@ -140,12 +140,17 @@ class EnrollingService:
         """Return the push topic of new enrollments; None: nobody can enroll yet."""
         return await self._push_certificates.topic()
 
+    def clock_is_wrong(self) -> bool:
+        """Tell whether nobody can enroll because the clock is certainly wrong."""
+        return is_behind(now_ms())
+
     async def profile(self, code: str) -> bytes:
         """Return a signed enrollment profile with a challenge of this link.
 
         Raises:
             NotFound: there never was such a link.
             Conflict: `link.closed`, or `push_certificate.missing`.
+            ClockWrong: a certificate made now would be of no use.
         """
         link = await self.link(code)
         if link.state != "open":
@@ -162,6 +167,7 @@ class EnrollingService:
         Raises:
             NotFound: enrollment is not open.
             Conflict: `push_certificate.missing`.
+            ClockWrong: a certificate made now would be of no use.
         """
         if not self._config.enroll.open:
             raise NotFound("enrollment_link", "open")
@@ -202,6 +208,7 @@ class EnrollingService:
         return (await self._commands.enqueue(order))[0]
 
     async def _profile(self, *, link: EnrollmentLink | None, issued_for: str | None) -> bytes:
+        refuse_behind(now_ms())
         topic = await self._push_certificates.topic()
         if topic is None:
             raise Conflict(

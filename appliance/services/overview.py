@@ -13,8 +13,9 @@ from cryptography import x509
 from appliance.config import Config
 from appliance.services.backups import BackupService, BackupState
 from appliance.services.ca import CertificateAuthority
-from appliance.services.clock import DAY, HOUR, now_ms
+from appliance.services.clock import DAY, HOUR, is_behind, now_ms
 from appliance.services.data_directory import Keys
+from appliance.services.housekeeping import has_leapt
 from appliance.services.paging import entries_before
 from appliance.services.push import PushService, PushStatus
 from appliance.store import commands, device_list, overview
@@ -37,6 +38,9 @@ _IDENTITIES_SHOWN = 50
 class NeedKind(StrEnum):
     """What may need a person, the most urgent first."""
 
+    STORE_TROUBLE = "store_trouble"
+    CLOCK_BEHIND = "clock_behind"
+    CLOCK_LEAPT = "clock_leapt"
     JOB_FAILS = "job_fails"
     DISK_FULL = "disk_full"
     BACKUP_FAILED = "backup_failed"
@@ -149,6 +153,7 @@ class OverviewService:
         disk = shutil.disk_usage(self._config.data)
         backup = self._backups.state()
         needs = [
+            *self._trouble(),
             *(Need(kind=NeedKind.JOB_FAILS, detail=name) for name in self._job_errors),
             *_server_needs(push, tls, ca, disk.free),
             *_backup_needs(backup),
@@ -212,6 +217,10 @@ class OverviewService:
         )
         return entries, None if following is None else str(following)
 
+    def _trouble(self) -> list[Need]:
+        trouble = self._database.trouble
+        return [Need(kind=NeedKind.STORE_TROUBLE, detail=trouble)] if trouble else []
+
     def _silent_before(self, now: int) -> int:
         return now - self._config.mdm.silent_after_hours * HOUR
 
@@ -265,7 +274,12 @@ def _device_needs(db: Connection, now: int, silent_before: int) -> list[Need]:
         NeedKind.SILENT: overview.silent(db, before=silent_before, limit=_EXAMPLES),
         NeedKind.COMMANDS_PUT_OFF: overview.commands_put_off(db, before=before, limit=_EXAMPLES),
     }
-    return [
+    clock = []
+    if is_behind(now):
+        clock.append(Need(kind=NeedKind.CLOCK_BEHIND))
+    elif has_leapt(db, now):
+        clock.append(Need(kind=NeedKind.CLOCK_LEAPT))
+    return clock + [
         Need(kind=kind, count=concern.count, devices=concern.devices)
         for kind, concern in concerns.items()
         if concern.count

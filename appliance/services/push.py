@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from appliance.config import PushConfig
 from appliance.errors import Conflict
 from appliance.services.clock import HOUR, MINUTE, now_ms
 from appliance.services.live import LiveEvents
+from appliance.services.pace import Pace
 from appliance.services.push_certificates import PushCertificates, PushCertificateStatus
 from appliance.store import devices, pushes
 from appliance.store.database import Connection, Database
@@ -70,6 +72,7 @@ class PushService:
         self._sender: apns.PushSender | None = None
         self._sender_lock = asyncio.Lock()
         self._last_error: str | None = None
+        self._pace = Pace(config.per_second)
         self.work = asyncio.Event()
 
     def wake(self) -> None:
@@ -160,9 +163,13 @@ class PushService:
     async def wake_backlog(self) -> float:
         """Push to channels that are due; return the seconds until the next ones are.
 
-        The fleet is woken at `push.per_second`, so that it does not come back all at once.
+        The fleet is woken at `push.per_second` at most, so that it does not come back all at once.
         """
-        due = await self._database.read(partial(pushes.due, now=now_ms(), limit=_BATCH))
+        room = self._pace.room(time.monotonic(), time.thread_time())
+        if not room:
+            return self._pace.wait_seconds
+        limit = min(room, _BATCH)
+        due = await self._database.read(partial(pushes.due, now=now_ms(), limit=limit))
         if not due:
             following = await self._database.read(pushes.next_due)
             wait = _IDLE_SECONDS if following is None else (following - now_ms()) / 1000
@@ -171,15 +178,14 @@ class PushService:
             sender = await self._ready()
         except Conflict:  # no certificate yet; importing one wakes this job
             return _IDLE_SECONDS
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        limit = asyncio.Semaphore(_AT_ONCE)
+        self._pace.spend(len(due))
+        slots = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             for push in due:
-                group.create_task(self._limited(limit, sender, push))
+                group.create_task(self._limited(slots, sender, push))
         if self._sender is not sender:  # refused, or replaced: what is left comes later
             return 1.0 if self._sender is not None else _CERTIFICATE_RETRY_MS / 1000
-        return max(0.0, len(due) / self._config.per_second - (loop.time() - started))
+        return 0.0
 
     async def close(self) -> None:
         """Close the connections to the push server."""
@@ -224,9 +230,9 @@ class PushService:
             return self._sender
 
     async def _limited(
-        self, limit: asyncio.Semaphore, sender: apns.PushSender, push: DuePush
+        self, slots: asyncio.Semaphore, sender: apns.PushSender, push: DuePush
     ) -> None:
-        async with limit:
+        async with slots:
             if push.newest_command is None:
                 now = now_ms()
                 await self._database.write(lambda db: pushes.drop(db, push.enrollment_id, now))

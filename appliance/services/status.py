@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from appliance import __version__
 from appliance.config import ServerConfig
 from appliance.errors import Busy
 from appliance.services.backups import BackupService
 from appliance.services.ca import CaStatus, CertificateAuthority
+from appliance.services.clock import is_behind, now_ms
+from appliance.services.housekeeping import has_leapt
 from appliance.services.push import PushService, PushStatus
 from appliance.store import commands, devices
 from appliance.store.database import Database
@@ -59,6 +62,8 @@ class StatusService:
     async def obstacles(self) -> list[str]:
         """Return why devices cannot be served as they should; cheap enough for a probe."""
         reasons = [f"job {name} fails" for name in self.job_errors]
+        if self._database.trouble:
+            reasons.insert(0, self._database.trouble)
         if self._database.failure.is_set():
             return ["the store has failed", *reasons]
         try:
@@ -67,11 +72,24 @@ class StatusService:
             return ["the store does not answer", *reasons]
         return reasons
 
+    async def _clock_problems(self) -> list[str]:
+        now = now_ms()
+        if is_behind(now):
+            return [
+                "the clock is wrong: nobody can enroll and no certificate is made before it is set"
+            ]
+        if await self._database.read(partial(has_leapt, now=now)):
+            return ["the clock went ahead by more than 30 days: nothing expires for a day"]
+        return []
+
     async def overview(self) -> Overview:
         """Return the state of everything."""
         push = await self._push.status()
         tls_not_after = self._tls_not_after()
         problems = [f"job {name} failed: {error}" for name, error in self.job_errors.items()]
+        problems += await self._clock_problems()
+        if self._database.trouble:
+            problems.append(self._database.trouble)
         if not push.certificate.configured:
             problems.append("there is no push certificate: devices cannot be woken")
         elif push.certificate.days_left is not None and push.certificate.days_left < 30:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 import time
@@ -33,6 +34,7 @@ class Tls:
         self._directory = directory
         self._config = config
         self._own = bool(config.tls_certificate)
+        self.wanted = asyncio.Event()  # set: look at the files now
         self.pair = self._read()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -243,6 +243,14 @@ def expire(db: Connection, now: int) -> int:
     return _close(db, "expired", where, {"now": now})
 
 
+def release_by(db: Connection, *, latest: int) -> None:
+    """Hold no command beyond `latest`: the clock was ahead when it was queued."""
+    db.execute(
+        "UPDATE commands SET not_before = ? WHERE finished_at IS NULL AND not_before > ?",
+        (latest, latest),
+    )
+
+
 def _close(db: Connection, status: str, where: str, values: Mapping[str, str | int]) -> int:
     """End without an answer the commands that `where` names; return how many."""
     closed = db.execute(

@@ -18,6 +18,7 @@ import aiosqlite
 
 from appliance import logs
 from appliance.errors import Busy
+from appliance.store.damage import refuse_damaged, unusable
 from appliance.store.migrating import migrate
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,9 @@ _READERS = 2
 _LARGEST_BATCH = 256
 _BUSY_SECONDS = 5
 _CHECKPOINT_BYTES = 8 << 20
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# After a failed write or sync the kernel may drop the pages: a later commit could lie.
+_FATAL = (sqlite3.SQLITE_IOERR, *_DAMAGE)
 
 
 def from_ms(milliseconds: int | None) -> datetime | None:
@@ -50,7 +54,8 @@ class Database:
     which is on the disk (`synchronous=FULL`) by then. A unit may be run twice, so it changes
     nothing but the database. `after_commit` is called after each commit: whoever shows what is
     new sets it, and it returns at once. `failure` is set when the disk or the file fails: nothing
-    is written any more, and the process should end.
+    is written any more, and the process should end. `trouble` says why nothing can be written at
+    the moment, or what is wrong with the file; "" when all is well.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Database:
         self._pump_task: asyncio.Task[None] | None = None
         self.after_commit: Callable[[], None] = lambda: None
         self.failure = asyncio.Event()
+        self.trouble = ""
 
     @classmethod
     async def open(cls, path: Path, *, backups: Path | None = None) -> Database:
@@ -75,14 +81,18 @@ class Database:
         Before a migration of existing data a snapshot is written to `backups`.
 
         Raises:
-            DataDirectoryUnusable: the file is of a newer release, foreign or damaged.
+            DataDirectoryUnusable: the file is of a newer release, foreign, damaged, or cannot be
+                read or written.
         """
         writer = await _connect(path, readonly=False)
         try:
+            await _run(writer, refuse_damaged)
             await _run(writer, partial(migrate, backups=backups))
             readers = [await _connect(path, readonly=True) for _ in range(_READERS)]
-        except BaseException:
+        except BaseException as error:
             await writer.close()
+            if isinstance(error, sqlite3.Error):
+                raise unusable(path, error) from error
             raise
         return cls(path, writer, readers)
 
@@ -109,7 +119,9 @@ class Database:
                 await asyncio.wait({work})
                 raise
             except sqlite3.Error as error:
-                raise _busy(error) from error
+                if _code(error) in _DAMAGE:
+                    self._note(f"the database is damaged: {error}")
+                raise Busy(f"the store cannot be read now: {error}") from error
 
     def write(self, unit: Callable[[Connection], T]) -> asyncio.Future[T]:
         """Run `unit` in the next group commit; the result arrives when it is on the disk.
@@ -157,16 +169,40 @@ class Database:
             try:
                 outcomes = await _run(self._writer, partial(_commit_batch, batch))
             except Exception as error:  # nothing was committed: every waiter must know
-                logger.warning("commit failed", extra={logs.REASON: str(error)})
-                if _is_fatal(error):
-                    self.failure.set()
-                for waiting in batch:
+                for waiting in (*batch, *self._failed(error)):
                     _resolve(waiting.future, error=_busy(error))
                 continue
+            self._works()
             for waiting, (result, problem) in zip(batch, outcomes, strict=True):
                 _resolve(waiting.future, result, error=problem)
             self.after_commit()
             await self._checkpoint_when_due()
+
+    def _failed(self, error: Exception) -> list[_Waiting]:
+        """Take note, and return those who wait and need not be tried."""
+        code = _code(error)
+        if code in _FATAL:
+            logger.critical(
+                "the store failed: nothing is written any more, the server ends",
+                extra={logs.REASON: str(error)},
+            )
+            self.failure.set()
+        self._note(f"the store cannot write: {error}")
+        if code not in _FATAL and code != sqlite3.SQLITE_BUSY:
+            return []
+        # Whoever came meanwhile has waited nearly as long, or would be told more than is true.
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def _note(self, trouble: str) -> None:
+        if not self.trouble:  # once: a full disk must not be filled by the log
+            logger.error("the store is in trouble", extra={logs.REASON: trouble})
+        self.trouble = trouble
+
+    def _works(self) -> None:
+        if self.trouble and not self.trouble.startswith("the database is damaged"):
+            logger.info("the store can write again")
+            self.trouble = ""
 
     async def _checkpoint_when_due(self) -> None:
         """Checkpoint only here, with no reader inside a transaction.
@@ -196,7 +232,13 @@ async def _connect(path: Path, *, readonly: bool) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(
         target, uri=True, isolation_level=None, cached_statements=512, timeout=_BUSY_SECONDS
     )
-    await _run(connection, partial(_prepare, readonly=readonly))
+    try:
+        await _run(connection, partial(_prepare, readonly=readonly))
+    except BaseException as error:  # its thread would keep the process alive
+        await connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise unusable(path, error) from error
+        raise
     return connection
 
 
@@ -254,9 +296,9 @@ def _commit_batch(batch: list[_Waiting], db: Connection) -> list[Outcome]:
     try:
         try:
             outcomes: list[Outcome] = [(waiting.unit(db), None) for waiting in batch]
-        except sqlite3.OperationalError:
-            raise
-        except Exception:
+        except Exception as error:
+            if _is_the_stores(error):
+                raise
             db.execute("ROLLBACK")
             db.execute("BEGIN IMMEDIATE")
             outcomes = [_attempt(waiting.unit, db) for waiting in batch]
@@ -272,9 +314,9 @@ def _attempt(unit: Callable[[Connection], Any], db: Connection) -> Outcome:
     db.execute("SAVEPOINT unit")
     try:
         outcome: Outcome = (unit(db), None)
-    except sqlite3.OperationalError:
-        raise  # the disk or the file, not the unit: nothing of this batch may pass
     except Exception as error:
+        if _is_the_stores(error):  # nothing of this batch may pass
+            raise
         db.execute("ROLLBACK TO unit")
         outcome = (None, error)
     db.execute("RELEASE unit")
@@ -304,10 +346,13 @@ def _resolve(
         future.set_result(result)
 
 
-def _is_fatal(error: Exception) -> bool:
-    """After a failed write or sync the kernel may drop the pages: a later commit could lie."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def _is_the_stores(error: Exception) -> bool:
+    """Tell whether the disk or the file failed, rather than the unit."""
+    return isinstance(error, sqlite3.OperationalError) or _code(error) in _FATAL
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _busy(error: Exception) -> Exception:

@@ -55,7 +55,7 @@ def request(db: Connection, enrollment_id: str, now: int) -> None:
         ON CONFLICT (enrollment_id) DO UPDATE
            SET reminders = 0,
                due_at = CASE
-                   WHEN sent_at > :now - :spacing
+                   WHEN sent_at BETWEEN :now - :spacing AND :now
                     AND EXISTS (SELECT 1 FROM commands
                                  WHERE enrollment_id = :id AND finished_at IS NULL
                                    AND pushed_at >= sent_at AND connected_at IS NULL)
@@ -99,6 +99,11 @@ def request_at(db: Connection, enrollment_id: str, moment: int) -> None:
     )
 
 
+def bring_forward(db: Connection, *, now: int, latest: int) -> None:
+    """Make due now what is put off beyond `latest`: the clock was ahead when that was decided."""
+    db.execute("UPDATE pushes SET due_at = ? WHERE due_at > ?", (now, latest))
+
+
 def reset(db: Connection, enrollment_id: str) -> None:
     """A TokenUpdate arrived: earlier refusals of its old token no longer count."""
     db.execute(
@@ -108,12 +113,20 @@ def reset(db: Connection, enrollment_id: str) -> None:
 
 
 def due(db: Connection, now: int, *, limit: int) -> list[DuePush]:
-    """Return the channels whose push is due, the longest waiting first."""
-    rows = db.execute(
-        f"{_DUE} AND p.due_at <= :now AND p.due_at IS NOT NULL ORDER BY p.due_at LIMIT :limit",
-        {"now": now, "limit": limit},
-    )
-    return [_due_push(row) for row in rows]
+    """Return the channels whose push is due; if there are more, the newest and the oldest.
+
+    So a command for one device does not wait behind those for a fleet, and none waits for ever.
+    """
+    due = f"{_DUE} AND p.due_at <= :now AND p.due_at IS NOT NULL"
+    values = {"now": now, "limit": limit}
+    oldest = db.execute(f"{due} ORDER BY p.due_at LIMIT :limit", values).fetchall()
+    if len(oldest) < limit:
+        return [_due_push(row) for row in oldest]
+    values["limit"] = limit // 2
+    newest = db.execute(f"{due} ORDER BY p.due_at DESC LIMIT :limit", values).fetchall()
+    names = {row[0] for row in newest}
+    older = [row for row in oldest if row[0] not in names]
+    return [_due_push(row) for row in (newest + older)[:limit]]
 
 
 def one(db: Connection, enrollment_id: str, now: int) -> DuePush | None:

@@ -30,8 +30,9 @@ def jobs(services: Services, tls: Tls) -> list[Job]:
         ),
         Job(
             name="server certificate",
-            run=_every(_HOUR, lambda: asyncio.to_thread(tls.renew_if_due)),
+            run=_every(_MINUTE, lambda: asyncio.to_thread(tls.renew_if_due)),
             timeout_seconds=_MINUTE,
+            nudge=tls.wanted,
         ),
         Job(name="backup", run=services.backups.nightly, timeout_seconds=6 * _HOUR),
     ]

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from appliance import logs
+from appliance.errors import ApplianceError
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,19 @@ class Job:
     run: Callable[[], Awaitable[float]]
     timeout_seconds: float
     nudge: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _log(job: Job, error: BaseException) -> None:
+    fields = {logs.JOB: job.name, logs.REASON: str(error)}
+    if isinstance(error, ApplianceError):  # it says what is wrong; where, nobody needs to know
+        logger.error("job failed", extra=fields)
+    else:
+        logger.exception("job failed", extra=fields)
 
 
 async def run_jobs(jobs: list[Job], errors: dict[str, str]) -> None:
@@ -40,11 +54,14 @@ async def _repeat(job: Job, errors: dict[str, str]) -> None:
                 pause = await job.run()
             errors.pop(job.name, None)
             failures = 0
-        except Exception as error:  # one bad run must not end the job, nor its siblings
+        except (Exception, asyncio.CancelledError) as error:
+            # One bad run must not end the job, nor its siblings; only who cancels us does.
+            if _is_cancelled():
+                raise
             errors[job.name] = repr(error)
             failures += 1
             pause = min(2.0**failures, _LONGEST_BACKOFF_SECONDS)
-            logger.exception("job failed", extra={logs.JOB: job.name})
+            _log(job, error)
         try:
             async with asyncio.timeout(pause):
                 await job.nudge.wait()

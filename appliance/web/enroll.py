@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 
 from appliance import __version__
 from appliance.config import Config
-from appliance.errors import Conflict, NotFound
+from appliance.errors import ClockWrong, Conflict, NotFound
 from appliance.store.links import EnrollmentLink
 from appliance.web import mdm
 from appliance.web.keys import CONFIG, SERVICES
@@ -70,6 +70,8 @@ async def link_profile(request: web.Request) -> web.Response:
         profile = await enrolling.profile(request.match_info["code"])
     except NotFound:
         return _refused(request, Refusal.UNKNOWN, status=404)
+    except ClockWrong:
+        return _refused(request, Refusal.CLOCK_WRONG, status=503)
     except Conflict as error:
         if error.code == "push_certificate.missing":
             return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
@@ -84,6 +86,8 @@ async def open_profile(request: web.Request) -> web.Response:
         return _profile(await request.app[SERVICES].enrolling.open_profile(), "enroll")
     except NotFound as error:
         raise web.HTTPNotFound from error
+    except ClockWrong:
+        return _refused(request, Refusal.CLOCK_WRONG, status=503)
     except Conflict:
         return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
 
@@ -112,6 +116,8 @@ async def help_page(request: web.Request) -> web.Response:
 
 async def _enroll_page(request: web.Request, link: EnrollmentLink | None) -> web.Response:
     enrolling = request.app[SERVICES].enrolling
+    if enrolling.clock_is_wrong():
+        return _refused(request, Refusal.CLOCK_WRONG, status=503)
     if await enrolling.topic() is None:
         return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
     server = request.app[CONFIG].server

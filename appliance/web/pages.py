@@ -86,6 +86,7 @@ class Refusal(StrEnum):
     EXPIRED = "expired"
     REVOKED = "revoked"
     NO_PUSH_CERTIFICATE = "no_push_certificate"
+    CLOCK_WRONG = "clock_wrong"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -41,6 +42,7 @@ __all__ = [
     "accepted_key",
     "certificate_pem",
     "certificate_revocation_list",
+    "described",
     "fingerprint",
     "issue_identity",
     "key_pem",
@@ -74,6 +76,33 @@ def new_serial_number() -> int:
 def fingerprint(certificate: x509.Certificate) -> bytes:
     """Return the SHA-256 of the certificate's DER: what an enrollment is bound to."""
     return certificate.fingerprint(hashes.SHA256())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a certificate says of itself; names are common names, else the whole name."""
+
+    subject: str
+    issuer: str
+    not_after: datetime
+
+
+def described(der: bytes) -> Description | None:
+    """Return what a certificate says of itself, None if it cannot be read: nothing is verified."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        return Description(
+            subject=_common_name(certificate.subject),
+            issuer=_common_name(certificate.issuer),
+            not_after=certificate.not_valid_after_utc,
+        )
+    except (ValueError, x509.InvalidVersion):
+        return None
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string()
 
 
 def new_device_ca(organization: str, now: datetime, *, days: int = _CA_DAYS) -> KeyPair:

@@ -44,7 +44,7 @@ class Woken:
 
 
 @asynccontextmanager
-async def waking(folder: Path) -> AsyncIterator[Woken]:
+async def waking(folder: Path, *, per_second: int = 200) -> AsyncIterator[Woken]:
     """A ready server that pushes to a loopback APNs; both end with the block."""
     authority = ApnsAuthority()
     apns = ApnsServer(server_ssl_context(authority, folder))
@@ -54,6 +54,7 @@ async def waking(folder: Path) -> AsyncIterator[Woken]:
         "APPLIANCE_PUSH__HOST": "localhost",
         "APPLIANCE_PUSH__PORT": str(apns.port),
         "APPLIANCE_PUSH__CA_FILE": str(folder / "apns.pem"),
+        "APPLIANCE_PUSH__PER_SECOND": str(per_second),
     }
     server = RunningServer(folder / "data", environment=environment)
     await asyncio.to_thread(server.initialise)

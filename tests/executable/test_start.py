@@ -30,6 +30,13 @@ def test_it_says_that_it_is_frozen() -> None:
     assert json.loads(done.stdout)["frozen"] is True
 
 
+def test_no_library_inside_has_known_faults() -> None:
+    done = subprocess.run(
+        [*PROGRAM, "version", "--json"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(done.stdout)["warnings"] == []
+
+
 def test_the_server_starts_soon(tmp_path: Path) -> None:
     server = RunningServer(tmp_path / "data")
     server.initialise()

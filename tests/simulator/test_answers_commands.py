@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import plistlib
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from appliance.mdm.catalogue import build_command, catalogue, device_information_queries
 from appliance.simulator.answers import COMMANDS, After, Answer, answer
 from appliance.simulator.state import DeviceState, Platform
-from tests.mdm.catalogue_samples import sample_parameters
 from tests.simulator import responses
-from tests.simulator.devices import NOW, device, profile
+from tests.simulator.commands import command
+from tests.simulator.devices import NOW, device
 
 STATUSES = {"Acknowledged", "Error", "CommandFormatError", "NotNow"}
 NEEDED = {"ErrorDomain": "string", "ErrorCode": "integer", "LocalizedDescription": "string"}
 CHAIN = [{**NEEDED, "USEnglishDescription": "string"}]
 RESPONSES = responses.golden()
-PROVISIONING = plistlib.dumps({"Name": "n", "UUID": "u", "ExpirationDate": datetime(2027, 1, 1)})
-WIFI = {"PayloadType": "com.apple.wifi.managed", "SSID_STR": "HQ"}
-# Values that mean something to a device, instead of a sample's names.
-MEANINGFUL: dict[str, dict[str, Any]] = {
-    "DeviceInformation": {"Queries": list(device_information_queries())},
-    "InstallEnterpriseApplication": {
-        "Manifest": {"items": [{"metadata": {"bundle-identifier": "com.example.app"}}]}
-    },
-    "InstallProfile": {"Payload": profile(WIFI)},
-    "InstallProvisioningProfile": {"ProvisioningProfile": PROVISIONING},
-    "InviteToProgram": {"InvitationURL": "https://vpp.example/invitation"},
-    "RemoveProfile": {"Identifier": "com.example.p"},
-}
-
-
-def command(request_type: str) -> dict[str, Any]:
-    """Return a valid command as our own server would build it."""
-    parameters = sample_parameters(catalogue()[request_type])
-    built = build_command(request_type, parameters)
-    return {**built, **MEANINGFUL.get(request_type, {})}
 
 
 def check(request_type: str, reply: Answer) -> None:

@@ -58,7 +58,7 @@ class Member:
 def seed(data: Path, topic: str, count: int) -> list[Member]:
     """Enroll `count` devices by writing what Authenticate and TokenUpdate leave behind.
 
-    The server of `data` must not be at work: it has one writer.
+    The server of `data` must not be at work at this moment: it has one writer.
     """
     folder = data / "keys"
     authority = Identity(
@@ -68,6 +68,7 @@ def seed(data: Path, topic: str, count: int) -> list[Member]:
     pool = [keys.rsa_key() for _ in range(min(_KEYS, count))]
     members = []
     with closing(sqlite3.connect(data / "appliance.db", isolation_level=None)) as db:
+        db.execute("PRAGMA wal_autocheckpoint = 0")  # only the server checkpoints
         db.execute("BEGIN IMMEDIATE")
         for number in range(count):
             udid = f"{number:08X}-0000-4000-8000-{random.getrandbits(48):012X}"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession, UnixConnector
 
+from tests.device.push import until, waking
 from tests.device.server import Api, RunningServer
 from tests.trust.crowd import Answer, Line, Member, Record, seed, visit
 
@@ -109,6 +110,22 @@ async def test_f_01_overload_is_503_and_passes(tmp_path: Path) -> None:
         for line, request in zip(lines, requests[:5], strict=False):
             assert (await line.ask(request)).status == 200
         _close(lines)
+
+
+async def test_a_fleet_is_woken_at_its_pace_and_one_device_does_not_wait_behind_it(
+    tmp_path: Path,
+) -> None:
+    async with waking(tmp_path, per_second=20) as story:
+        first, *fleet = seed(story.server.data, story.server.topic, 61)
+        began = time.monotonic()
+        await story.api.enqueue([member.udid for member in fleet], "ProfileList")
+        await until(lambda: len(story.apns.pushes) >= 2)
+        one = await story.api.queue(first.udid)
+        await story.pushed(one)
+        assert len(story.apns.pushes) < len(fleet)
+        await until(lambda: len(story.apns.pushes) == 61)
+        assert time.monotonic() - began > 2  # 20 a second, and a quarter of a second's at once
+        assert len({push.token for push in story.apns.pushes}) == 61
 
 
 async def test_f_09_too_few_descriptors(tmp_path: Path) -> None:

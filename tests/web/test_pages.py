@@ -188,8 +188,11 @@ def test_each_refusal_says_why_and_what_the_administrator_does(reason: Refusal) 
     html = render(page, Language.ENGLISH)
 
     assert all(render(other, Language.ENGLISH) != html for other in others)
-    command = "push-cert import" if reason is Refusal.NO_PUSH_CERTIFICATE else "enroll link"
-    assert f"appliance {command}" in html
+    commands = {
+        Refusal.NO_PUSH_CERTIFICATE: "appliance push-cert import",
+        Refusal.CLOCK_WRONG: "timedatectl",
+    }
+    assert commands.get(reason, "appliance enroll link") in html
 
 
 def test_home_tells_a_stranger_nothing_of_push() -> None:

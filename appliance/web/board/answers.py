@@ -20,7 +20,7 @@ _LONGEST_TEXT = 2000
 _LONGEST_DATA = 3000  # bytes that are shown as base64
 
 # They say of a message what its page says already.
-_ENVELOPE = frozenset({"CommandUUID", "UDID", "EnrollmentID", "Status", "ErrorChain"})
+ENVELOPE = frozenset({"CommandUUID", "UDID", "EnrollmentID", "Status", "ErrorChain"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def read(body: bytes | None) -> dict[str, Value]:
 
 def answer_tree(answer: Mapping[str, Value], *, reveal: bool) -> tuple[Node, ...]:
     """Return what a device answered, without what every answer carries."""
-    shown = {key: value for key, value in answer.items() if key not in _ENVELOPE}
+    shown = {key: value for key, value in answer.items() if key not in ENVELOPE}
     return tree(shown, reveal=reveal)
 
 

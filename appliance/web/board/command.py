@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +16,24 @@ from appliance.store.commands import CommandRecord
 from appliance.store.devices import Device
 from appliance.web.authentication import CALLER
 from appliance.web.board.answers import Node, answer_tree, as_cli, as_curl, has_secrets, read, tree
+from appliance.web.board.causes import Cause, cause_of
+from appliance.web.board.readout import Block, is_partial, readout
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.stages import Stage, stages_of
 from appliance.web.board.wording import words_of
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.sessions import form_of, signed_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One error of the device's chain, and what we know of it."""
+
+    said: str
+    said_in_english: str  # "" if that is the same
+    domain: str
+    code: str
+    cause: Cause | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +46,10 @@ class Channel:
     stages: tuple[Stage, ...]
     held_until: datetime | None
     sent: tuple[Node, ...]
-    answer: tuple[Node, ...]
+    readout: tuple[Block, ...]  # the answer in words
+    is_partial: bool  # it was acknowledged, but something in it was refused
+    answer: tuple[Node, ...]  # all of it, as Apple names it
+    problems: tuple[Problem, ...]
     sent_withheld: bool  # it holds secrets, which are not shown
     answer_withheld: bool
     has_withheld: bool  # there is something left to show
@@ -65,7 +82,7 @@ class CommandPage(BoardPage):
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /commands/{uuid}."""
     found = await request.app[SERVICES].device_pages.command(request.match_info["uuid"])
-    return _respond(request, found, reveal=False)
+    return await _respond(request, found, reveal=False)
 
 
 @signed_in
@@ -77,17 +94,18 @@ async def reveal(request: web.Request) -> web.StreamResponse:
         raise ScopeMissing("this needs the scope secrets")
     pages = request.app[SERVICES].device_pages
     found = await pages.reveal(request.match_info["uuid"], caller.name)
-    return _respond(request, found, reveal=True)
+    return await _respond(request, found, reveal=True)
 
 
-def _respond(request: web.Request, found: list[SentCommand], *, reveal: bool) -> web.Response:
+async def _respond(request: web.Request, found: list[SentCommand], *, reveal: bool) -> web.Response:
     url, now = request.app[CONFIG].server.base_url, datetime.now(UTC)
-    page = CommandPage(
-        **frame(request),
-        channels=[_channel(one, url, now, reveal=reveal) for one in found],
-        revealed=reveal,
-    )
-    return board_page(request, page)
+
+    def channels() -> list[Channel]:
+        return [_channel(one, url, now, reveal=reveal) for one in found]
+
+    # An answer may be megabytes; other people's pages must not wait for it.
+    shown = await asyncio.to_thread(channels)
+    return board_page(request, CommandPage(**frame(request), channels=shown, revealed=reveal))
 
 
 def _channel(one: SentCommand, url: str, now: datetime, *, reveal: bool) -> Channel:
@@ -103,13 +121,27 @@ def _channel(one: SentCommand, url: str, now: datetime, *, reveal: bool) -> Chan
         stages=stages_of(record, now),
         held_until=record.not_before if record.is_held(now) else None,
         sent=tree(command, reveal=reveal),
+        readout=readout(answer, command, reveal=reveal),
+        is_partial=is_partial(answer),
         answer=answer_tree(answer, reveal=reveal),
+        problems=tuple(_problem(error) for error in record.error_chain),
         sent_withheld=sent_withheld,
         answer_withheld=record.answer_sealed,
         has_withheld=kept or record.answer_sealed or (not reveal and has_secrets(answer)),
         cli="" if sent_withheld else as_cli(record.target, record.request_type, command),
         curl="" if sent_withheld else as_curl(url, record.target, record.request_type, command),
     )
+
+
+def _problem(error: Mapping[str, Any]) -> Problem:
+    domain, code = error.get("error_domain"), error.get("error_code")
+    english = str(error.get("us_english_description") or "")
+    said = str(error.get("localized_description") or english)
+    return Problem(
+        said=said, said_in_english=english if english != said else "",
+        domain=str(domain or ""), code="" if code is None else str(code),
+        cause=cause_of(domain, code),
+    )  # fmt: skip
 
 
 def _parameters(message: Mapping[str, Any]) -> dict[str, Any]:
