@@ -22,6 +22,7 @@ _CONTENT_TYPES: Mapping[str, str] = {
     "icon.svg": "image/svg+xml",
     "icons.svg": "image/svg+xml",
     "live.js": "text/javascript",
+    "progress.js": "text/javascript",
     "sign_in.js": "text/javascript",
 }
 
