@@ -130,18 +130,19 @@ class EnrollingService:
 
         return await self._database.read(unit)
 
-    async def story(self, code: str) -> LinkStory:
-        """Return one link with what happened by it.
+    async def story(self, name: str) -> LinkStory:
+        """Return one link, by its reference or its code, with what happened by it.
 
         Raises:
             NotFound: there never was such a link.
         """
         now = now_ms()
-        return await self._database.read(
-            lambda db: _story(
-                db, links.get(db, normalise(code), now), journeys_shown=_JOURNEYS_SHOWN
-            )
-        )
+
+        def unit(db: Connection) -> LinkStory:
+            link = links.by_reference(db, name, now) or links.get(db, normalise(name), now)
+            return _story(db, link, journeys_shown=_JOURNEYS_SHOWN)
+
+        return await self._database.read(unit)
 
     async def progress(self, code: str, visit: str | None) -> tuple[EnrollmentLink, list[Journey]]:
         """Return a link with the journeys of one opened page, or of all if it is None.
