@@ -35,6 +35,7 @@ class Overview:
     tls_not_after: datetime
     database_bytes: int
     last_backup_at: datetime | None
+    backup_failed: bool
     problems: list[str] = field(default_factory=list)
 
 
@@ -116,5 +117,6 @@ class StatusService:
             tls_not_after=tls_not_after,
             database_bytes=self._database.size_bytes(),
             last_backup_at=None if backups.last is None else backups.last.created_at,
+            backup_failed=bool(backups.error),
             problems=problems,
         )

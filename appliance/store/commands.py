@@ -48,7 +48,7 @@ _OVER = "payload = CASE sealed WHEN 1 THEN x'' ELSE payload END"
 MOST_ANSWER_BYTES = 8 << 20
 
 # In `not_before`: held until an administrator releases it, as after a restore. The last second that
-# RFC 3339 can write, so whoever compares or sleeps until then needs to know nothing of it.
+# RFC 3339 can write: whoever asks what may be handed out now needs to know nothing of it.
 UNTIL_RELEASED = 253_402_300_799_000
 
 # Takes the request type, the command's UUID and an answer; returns what is stored of it,
@@ -244,10 +244,16 @@ def expire(db: Connection, now: int) -> int:
 
 
 def release_by(db: Connection, *, latest: int) -> None:
-    """Hold no command beyond `latest`: the clock was ahead when it was queued."""
+    """Hold no command beyond `latest`: the clock was ahead when it was queued.
+
+    What waits for an administrator waits for no clock.
+    """
     db.execute(
-        "UPDATE commands SET not_before = ? WHERE finished_at IS NULL AND not_before > ?",
-        (latest, latest),
+        """
+        UPDATE commands SET not_before = :latest
+         WHERE finished_at IS NULL AND not_before > :latest AND not_before <> :until_released
+        """,
+        {"latest": latest, "until_released": UNTIL_RELEASED},
     )
 
 

@@ -238,6 +238,7 @@ class StatusAnswer(Answer):
     tls_not_after: datetime
     database_bytes: int
     last_backup_at: datetime | None
+    backup_failed: bool
     problems: list[str]
 
 
