@@ -202,7 +202,7 @@ async def _settle(
     def unit(db: Connection) -> tuple[Closed, list[RestoredCommand]]:
         now = now_ms()
         closed = restored.close_doors(db, now, judge)
-        data = {"backup_of": manifest.created_at.isoformat(), "held": closed.held}
+        data = {"backup_of": f"{manifest.created_at:%Y-%m-%d %H:%M} UTC", "held": closed.held}
         events.add(db, "backup.restored", now, data=data)
         return closed, restored.unfinished(db, now)
 
