@@ -36,6 +36,7 @@ from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.status import StatusService
+from appliance.services.strangers import Strangers
 from appliance.services.tls import Tls, host_names
 from appliance.services.tokens import TokenService
 from appliance.services.vault import Vault
@@ -370,5 +371,6 @@ def _build(
         ),
         push=push,
         status=status,
+        strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),
     )

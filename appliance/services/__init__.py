@@ -17,6 +17,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.status import StatusService
+from appliance.services.strangers import Strangers
 from appliance.services.tokens import TokenService
 
 
@@ -37,4 +38,5 @@ class Services:
     overview: OverviewService
     push: PushService
     status: StatusService
+    strangers: Strangers
     tokens: TokenService

@@ -34,6 +34,10 @@ SENTENCES: Mapping[str, Sentence] = {
         text("%(device)s was refused: it came with another certificate than it enrolled with"),
         "bad", "bad",
     ),
+    "device.unknown": _entry(
+        text("The device %(id)s enrolled here once, and is not known: let it enroll again"),
+        "warn", "warn",
+    ),
     "device.blocked": _entry(text("%(device)s was blocked"), "blocked", "bad"),
     "device.unblocked": _entry(text("%(device)s was unblocked"), "ok"),
     "device.forgotten": _entry(text("%(device)s was forgotten"), "left"),

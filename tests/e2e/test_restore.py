@@ -154,6 +154,8 @@ async def test_a_device_that_the_backup_does_not_know_is_never_told_to_leave(
     assert (await late.idle()).status == 400
     assert (await late.token_update()).status == 400
     assert (await renewed.idle()).status == 400
+    events = (await admin.get("/api/v1/devices/" + renewed.id + "/events")).json["items"]
+    assert [event["kind"] for event in events].count("device.unknown") == 1
     await late.enroll_from_profile(await admin.profile())
     assert (await late.idle()).status == 200
     allowed = await admin.post(f"/api/v1/devices/{renewed.id}/allow-reenrollment")
