@@ -20,6 +20,7 @@ from appliance.cli.output import (
     print_facts,
     print_json,
     print_list,
+    print_table,
 )
 from appliance.cli.parameters import parse_parameters
 from appliance.cli.settings import Group, Settings
