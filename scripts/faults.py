@@ -55,11 +55,11 @@ def main() -> int:
 
 def print_table(figures: list[dict[str, object]]) -> None:
     """Print a Markdown table."""
-    print("| fault | seen |\n|---|---|")  # noqa: T201
+    print("| fault | seen |\n|---|---|")
     for line in figures:
         name = line.pop("name")
         seen = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in line.items())
-        print(f"| {name} | {seen} |")  # noqa: T201
+        print(f"| {name} | {seen} |")
 
 
 if __name__ == "__main__":
