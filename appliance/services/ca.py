@@ -244,6 +244,7 @@ class CertificateAuthority:
         now, sha256 = now_ms(), challenge_sha256(challenge)
 
         def unit(db: Connection) -> None:
+            links.void_expired(db, now)  # before the clock can be set back
             code = links.link_of(db, sha256)
             if code is None:
                 return
