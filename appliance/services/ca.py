@@ -244,8 +244,8 @@ class CertificateAuthority:
         now, sha256 = now_ms(), challenge_sha256(challenge)
 
         def unit(db: Connection) -> None:
-            links.void_expired(db, now)  # before the clock can be set back
             code = links.link_of(db, sha256)
+            links.void_expired(db, now)  # before the clock can be set back
             if code is None:
                 return
             kind, link = "certificate.refused", links.reference(code)
