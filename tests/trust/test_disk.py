@@ -106,9 +106,9 @@ async def one_fault(
         await asyncio.wait({work})
         hit = injection.hits > 0
     assert office.witness.statuses <= {200, 202, 503}, (call, error, office.witness.statuses)
+    status = await asyncio.to_thread(ended, server)
     office.witness.check_store(server.data)
     assert not office.witness.delivered_again
-    status = await asyncio.to_thread(ended, server)
     said = server.log.read_text(errors="replace")[log:]
     assert "Traceback" not in said
     if status is not None:
