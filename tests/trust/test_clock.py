@@ -25,7 +25,7 @@ _DAY_MS = 86_400_000
 
 @pytest.fixture(scope="module")
 def clockwork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockworkServer]:
-    """A server whose clock is right at first; identities of two days, challenges of five minutes."""
+    """A server whose clock is right at first; its identities last two days."""
     server = ClockworkServer(
         tmp_path_factory.mktemp("clockwork") / "data",
         APPLIANCE_SCEP__IDENTITY_DAYS="2", APPLIANCE_SCEP__CHALLENGE_MINUTES="5",
@@ -200,9 +200,9 @@ async def test_e_13_jumps_of_an_hour_under_load_disturb_nobody(server: Clockwork
         api = Api(server, session)
         device = await api.enroll()
         witness = Witness(devices=[device], tokens={device.id: [device.token]})
-        for clock in ("+1h", "+0", "-1h", "+0", "+1h", "-1h", "+0"):
+        for clock in ("+1h", "-1h", "+0"):
             server.set_clock(clock)
-            for _ in range(5):
+            for _ in range(4):
                 await witness.enqueue(api, device)
                 await witness.answer_all(device)
                 await witness.escrow(device)
@@ -210,7 +210,7 @@ async def test_e_13_jumps_of_an_hour_under_load_disturb_nobody(server: Clockwork
             async with session.get(f"{server.url}/readyz") as response:
                 assert response.status == 200
         assert witness.statuses <= {200, 202}
-        assert len(witness.acknowledged) == len(witness.queued) == 35
+        assert len(witness.acknowledged) == len(witness.queued) == 12
         assert not witness.delivered_again
         witness.check_store(server.data)
 
