@@ -115,6 +115,8 @@ function open() {
     clearTimeout(opening);
     failures = 0;
     show("live");
+    // That Apple accepted a push, or that a device connected, is told once and replayed to nobody.
+    if (document.querySelector("[data-live] .stages .next")) mark("command");
     if (stale.size > 0) timer ||= setTimeout(refresh, GATHER_MS);
   };
   source.onerror = fail;

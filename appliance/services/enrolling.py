@@ -7,6 +7,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -26,8 +27,10 @@ from appliance.services.command_orders import CommandOrder, Queued
 from appliance.services.commands import CommandService
 from appliance.services.data_directory import Keys
 from appliance.services.push_certificates import PushCertificates
-from appliance.store import devices, enrollments, events, links
+from appliance.store import devices, enrollments, events, journeys, links
 from appliance.store.database import Connection, Database
+from appliance.store.events import Event
+from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
 from appliance.wire import certificates, cms
 from appliance.wire.certificates import KeyPair
@@ -38,6 +41,20 @@ _MOST_USES = 100_000
 _CODE_LENGTH = 16
 _UNITS_MS = {"s": 1000, "m": MINUTE, "h": 60 * MINUTE, "d": DAY, "w": 7 * DAY}
 _RENEWAL_MS = 14 * DAY
+_JOURNEYS_SHOWN = 20
+_JOURNEYS_LISTED = 3
+_LISTED = 50
+_RECENT = 100  # events of a link
+_TROUBLES = ("certificate.refused", "link.refused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStory:
+    """A link, and what became of it, newest first."""
+
+    link: EnrollmentLink
+    journeys: list[Journey]
+    troubles: list[Event]  # `certificate.refused`, and `link.refused`: opened when it was over
 
 
 class EnrollingService:
@@ -100,6 +117,48 @@ class EnrollingService:
         now = now_ms()
         return await self._database.read(lambda db: links.all_links(db, now))
 
+    async def stories(self) -> list[LinkStory]:
+        """Return the links, newest first, with what happened last by each of the newest."""
+        now = now_ms()
+
+        def unit(db: Connection) -> list[LinkStory]:
+            found = links.all_links(db, now)
+            return [
+                _story(db, link, journeys_shown=_JOURNEYS_LISTED if place < _LISTED else 0)
+                for place, link in enumerate(found)
+            ]
+
+        return await self._database.read(unit)
+
+    async def story(self, name: str) -> LinkStory:
+        """Return one link, by its reference or its code, with what happened by it.
+
+        Raises:
+            NotFound: there never was such a link.
+        """
+        now = now_ms()
+
+        def unit(db: Connection) -> LinkStory:
+            link = links.by_reference(db, name, now) or links.get(db, normalise(name), now)
+            return _story(db, link, journeys_shown=_JOURNEYS_SHOWN)
+
+        return await self._database.read(unit)
+
+    async def progress(self, code: str, visit: str | None) -> tuple[EnrollmentLink, list[Journey]]:
+        """Return a link with the journeys of one opened page, or of all if it is None.
+
+        Raises:
+            NotFound: there never was such a link.
+        """
+        now = now_ms()
+
+        def unit(db: Connection) -> tuple[EnrollmentLink, list[Journey]]:
+            link = links.get(db, normalise(code), now)
+            reference = links.reference(link.code)
+            return link, journeys.of_link(db, reference, visit=visit, limit=_JOURNEYS_SHOWN)
+
+        return await self._database.read(unit)
+
     async def link(self, code: str) -> EnrollmentLink:
         """Return one link.
 
@@ -144,8 +203,11 @@ class EnrollingService:
         """Tell whether nobody can enroll because the clock is certainly wrong."""
         return is_behind(now_ms())
 
-    async def profile(self, code: str) -> bytes:
+    async def profile(self, code: str, visit: str = "") -> bytes:
         """Return a signed enrollment profile with a challenge of this link.
+
+        Args:
+            visit: of the page that it is downloaded from, by which that page finds it again.
 
         Raises:
             NotFound: there never was such a link.
@@ -159,7 +221,7 @@ class EnrollingService:
                 code="link.closed",
                 fix="ask for a new link",
             )
-        return await self._profile(link=link, issued_for=None)
+        return await self._profile(link=link, issued_for=None, visit=visit)
 
     async def open_profile(self) -> bytes:
         """Return a signed enrollment profile for anybody, where the configuration allows it.
@@ -207,7 +269,9 @@ class EnrollingService:
         )
         return (await self._commands.enqueue(order))[0]
 
-    async def _profile(self, *, link: EnrollmentLink | None, issued_for: str | None) -> bytes:
+    async def _profile(
+        self, *, link: EnrollmentLink | None, issued_for: str | None, visit: str = ""
+    ) -> bytes:
         refuse_behind(now_ms())
         topic = await self._push_certificates.topic()
         if topic is None:
@@ -232,7 +296,7 @@ class EnrollingService:
                 db, sha256, link_code=code, issued_for=issued_for, now=now, expires_at=expires_at
             )
             if code is not None:
-                data = {"profile": profile_reference(sha256)}
+                data = {"profile": profile_reference(sha256)} | ({"visit": visit} if visit else {})
                 reference = links.reference(code)
                 events.add(db, "link.profile_fetched", now, link=reference, data=data)
 
@@ -262,6 +326,17 @@ class EnrollingService:
         return await asyncio.to_thread(
             cms.sign, profile, pair.certificate, pair.key, chain=pair.chain
         )
+
+
+def _story(db: Connection, link: EnrollmentLink, *, journeys_shown: int) -> LinkStory:
+    reference = links.reference(link.code)
+    found = journeys.of_link(db, reference, limit=journeys_shown) if journeys_shown else []
+    troubles = [
+        event
+        for event in events.of_link(db, reference, limit=_RECENT if journeys_shown else 0)
+        if event.kind in _TROUBLES
+    ]
+    return LinkStory(link=link, journeys=found, troubles=troubles)
 
 
 def _duration_ms(value: int | str) -> int:

@@ -69,6 +69,14 @@ def get(db: Connection, code: str, now: int) -> EnrollmentLink:
     return _link(row, now)
 
 
+def by_reference(db: Connection, name: str, now: int) -> EnrollmentLink | None:
+    """Return the link that a reference stands for; links are few, so all are looked at."""
+    for (code,) in db.execute("SELECT code FROM enrollment_links"):
+        if reference(code) == name:
+            return get(db, code, now)
+    return None
+
+
 def all_links(db: Connection, now: int, *, limit: int = 1000) -> list[EnrollmentLink]:
     """Return the newest links."""
     rows = db.execute(

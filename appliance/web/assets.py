@@ -19,9 +19,12 @@ _CONTENT_TYPES: Mapping[str, str] = {
     "device.css": "text/css",
     "device.js": "text/javascript",
     "enroll.js": "text/javascript",
+    "enrollment.css": "text/css",
+    "enrollment.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "icons.svg": "image/svg+xml",
     "live.js": "text/javascript",
+    "progress.js": "text/javascript",
     "sign_in.js": "text/javascript",
 }
 

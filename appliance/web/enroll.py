@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -10,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from appliance import __version__
 from appliance.config import Config
 from appliance.errors import ClockWrong, Conflict, NotFound
+from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
 from appliance.web import mdm
 from appliance.web.keys import CONFIG, SERVICES
@@ -28,6 +32,8 @@ from appliance.web.platforms import Platform, guess_platform
 from appliance.wire import certificates
 
 _PROFILE = "application/x-apple-aspen-config"
+_VISIT_BYTES = 5
+_VISIT = re.compile("[0-9a-f]{10}")
 ROOT = web.AppKey("root_certificate", x509.Certificate)
 
 
@@ -59,7 +65,7 @@ async def link_page(request: web.Request) -> web.Response:
         return _refused(request, Refusal.UNKNOWN, status=404)
     await enrolling.opened(link, _platform(request))
     if link.state != "open":
-        return _refused(request, Refusal(link.state), status=410)
+        return _refused(request, Refusal(link.state), status=410, link=link)
     return await _enroll_page(request, link)
 
 
@@ -67,7 +73,7 @@ async def link_profile(request: web.Request) -> web.Response:
     """GET /e/CODE/enroll.mobileconfig: a profile with a challenge of its own."""
     enrolling = request.app[SERVICES].enrolling
     try:
-        profile = await enrolling.profile(request.match_info["code"])
+        profile = await enrolling.profile(request.match_info["code"], _visit(request) or "")
     except NotFound:
         return _refused(request, Refusal.UNKNOWN, status=404)
     except ClockWrong:
@@ -78,6 +84,42 @@ async def link_profile(request: web.Request) -> web.Response:
         link = await enrolling.link(request.match_info["code"])
         return _refused(request, Refusal(link.state), status=410)
     return _profile(profile, "enroll")
+
+
+async def progress(request: web.Request) -> web.Response:
+    """GET /e/CODE/progress?v=: how far the devices have come that used the link.
+
+    The names of devices are for those who have the page open that they came from.
+    """
+    visit = _visit(request)
+    try:
+        link, journeys = await request.app[SERVICES].enrolling.progress(
+            request.match_info["code"], visit
+        )
+    except NotFound as error:
+        raise web.HTTPNotFound from error
+    body = {
+        "link": link.state,
+        "devices": [_seen(one, named=visit is not None) for one in journeys],
+    }
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return web.json_response(body, headers=headers)
+
+
+def _seen(journey: Journey, *, named: bool) -> dict[str, object]:
+    certified = journey.certified_at
+    return {
+        "stage": journey.stage,
+        "refused": journey.refused_at is not None and certified is None,
+        "name": journey.device_name if named else None,
+        "model": journey.model if named else None,
+    }
+
+
+def _visit(request: web.Request) -> str | None:
+    """Return the visit that the address names, None if it names none."""
+    given = request.query.get("v", "")
+    return given if _VISIT.fullmatch(given) else None
 
 
 async def open_profile(request: web.Request) -> web.Response:
@@ -121,12 +163,17 @@ async def _enroll_page(request: web.Request, link: EnrollmentLink | None) -> web
     if await enrolling.topic() is None:
         return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
     server = request.app[CONFIG].server
+    visit = (_visit(request) or secrets.token_hex(_VISIT_BYTES)) if link else ""
     page = EnrollPage(
         **_who(request),
         url=enrolling.url(link.code) if link else f"{server.base_url}/enroll",
         profile_url=(
-            f"/e/{link.code}/enroll.mobileconfig" if link else "/enroll/enroll.mobileconfig"
+            f"/e/{link.code}/enroll.mobileconfig?v={visit}"
+            if link
+            else "/enroll/enroll.mobileconfig"
         ),
+        progress_url=f"/e/{link.code}/progress" if link else "",
+        visit=visit,
         platform=_platform(request),
         trust=None if server.tls_certificate else _trust_step(request.app[ROOT]),
         label=link.label if link else "",
@@ -149,8 +196,15 @@ def _trust_step(root: x509.Certificate) -> TrustStep:
     )
 
 
-def _refused(request: web.Request, reason: Refusal, *, status: int) -> web.Response:
-    page: Page = RefusedPage(**_who(request), reason=reason)
+def _refused(
+    request: web.Request, reason: Refusal, *, status: int, link: EnrollmentLink | None = None
+) -> web.Response:
+    page: Page = RefusedPage(
+        **_who(request),
+        reason=reason,
+        progress_url=f"/e/{link.code}/progress" if link else "",
+        visit=_visit(request) or "",
+    )
     return respond(request, page, status=status)
 
 
@@ -174,6 +228,7 @@ def routes(config: Config) -> list[web.RouteDef]:
         web.get("/enroll/enroll.mobileconfig", open_profile),
         web.get("/e/{code}", link_page),
         web.get("/e/{code}/enroll.mobileconfig", link_profile),
+        web.get("/e/{code}/progress", progress),
         web.get("/trust.mobileconfig", trust_profile),
         web.get("/root.pem", root_certificate),
         web.get("/ca.crl", revocation_list),

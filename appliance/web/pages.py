@@ -62,11 +62,13 @@ class EnrollPage(Page):
     label: str = ""
     uses_left: int | None = None  # None: as often as wanted
     expires_at: datetime | None = None
+    progress_url: str = ""  # "": nothing is known of a device that enrolls without a link
+    visit: str = ""  # what this page and a device that scans its code have in common
 
     @property
     def qr(self) -> Markup:
-        """The page's address, for the camera of another device."""
-        return qr_code(self.url)
+        """The page's address, for the camera of another device; it shares the visit."""
+        return qr_code(f"{self.url}?v={self.visit}" if self.visit else self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class RefusedPage(Page):
     template: ClassVar[str] = "refused.html"
 
     reason: Refusal
+    progress_url: str = ""  # of a link that is over: somebody who has just used it looks again
+    visit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

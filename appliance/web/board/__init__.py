@@ -12,6 +12,7 @@ from appliance.web.board import (
     device,
     devices,
     enrollment,
+    enrollment_link,
     home,
     login,
     send,
@@ -28,6 +29,7 @@ def routes(config: Config) -> list[web.RouteDef]:
         *send.routes(),
         *command.routes(),
         *enrollment.routes(),
+        *enrollment_link.routes(),
         *certificates.routes(),
         *activity.routes(),
     ]

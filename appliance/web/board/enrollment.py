@@ -1,35 +1,24 @@
-"""`/enrollment`: links by which devices enroll, each with a code for their cameras."""
+"""`/enrollment`: links by which devices enroll, and how far those have come."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from aiohttp import web
-from markupsafe import Markup
 
 from appliance.errors import ApplianceError
+from appliance.services.enrolling import LinkStory
+from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
+from appliance.web.board.enrollment_link import STAGES, address_of, worth_showing
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.errors import API_STATUS, status_of
 from appliance.web.keys import SERVICES
-from appliance.web.pages import qr_code
 from appliance.web.sessions import form_of, see_other, signed_in
 
 EXPIRIES = ("1h", "1d", "7d", "30d")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownLink:
-    """A link with its address; `qr` is an inline SVG of it."""
-
-    link: EnrollmentLink
-    url: str
-
-    @property
-    def qr(self) -> Markup:
-        """The address, for the camera of a device."""
-        return qr_code(self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +27,21 @@ class EnrollmentPage(BoardPage):
 
     template: ClassVar[str] = "board/enrollment.html"
     section: ClassVar[str] = "enroll"
+    expiries: ClassVar[tuple[str, ...]] = EXPIRIES
+    stages: ClassVar[Mapping[str, str]] = STAGES
 
     can_enroll: bool  # false: there is no push certificate yet
-    open: list[ShownLink]
-    closed: list[EnrollmentLink]
-    expiries: tuple[str, ...] = EXPIRIES
+    open: list[LinkStory]
+    closed: list[LinkStory]
     trouble: ApplianceError | None = None
+
+    def address(self, link: EnrollmentLink) -> str:
+        """Return the address of the link's own page."""
+        return address_of(link)
+
+    def shown(self, story: LinkStory) -> list[Journey]:
+        """Return the devices of a link that are worth a line."""
+        return worth_showing(story)
 
 
 @signed_in
@@ -58,14 +56,14 @@ async def create(request: web.Request) -> web.StreamResponse:
     form = await form_of(request)
     uses = form.get("uses", "").strip()
     try:
-        await request.app[SERVICES].enrolling.create_link(
+        link = await request.app[SERVICES].enrolling.create_link(
             uses=int(uses) if uses.isdecimal() and len(uses) < 9 else 0,
             expires_in=form.get("expires_in") or None,
             label=form.get("label", "").strip(),
         )
     except ApplianceError as trouble:
         return await _shown(request, trouble=trouble)
-    return see_other("/enrollment")
+    return see_other(address_of(link))
 
 
 @signed_in
@@ -78,15 +76,12 @@ async def revoke(request: web.Request) -> web.StreamResponse:
 
 async def _shown(request: web.Request, trouble: ApplianceError | None = None) -> web.Response:
     enrolling = request.app[SERVICES].enrolling
-    links = await enrolling.links()
-    shown = [
-        ShownLink(link=link, url=enrolling.url(link.code)) for link in links if link.state == "open"
-    ]
+    stories = await enrolling.stories()
     page = EnrollmentPage(
         **frame(request),
         can_enroll=await enrolling.topic() is not None,
-        open=shown,
-        closed=[link for link in links if link.state != "open"],
+        open=[story for story in stories if story.link.state == "open"],
+        closed=[story for story in stories if story.link.state != "open"],
         trouble=trouble,
     )
     status = 200 if trouble is None else status_of(trouble, API_STATUS)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 
+from appliance.services.clock import now_ms
+from appliance.store import events
+from appliance.store.links import reference
+from tests.web.board.reading import Reading
 from tests.web.browser import Browser
 
 
@@ -13,22 +19,73 @@ async def test_a_link_is_made_shown_with_its_code_and_revoked(browser: Browser) 
     made = await browser.submit(
         "/enrollment", {"label": "<b>Front desk</b>", "uses": "2", "expires_in": "1d"}
     )
-    shown = await browser.get("/enrollment")
+    assert made.status == 303
+    shown = (await browser.get(made.location)).text
 
-    assert (made.status, made.location) == (303, "/enrollment")
-    assert "&lt;b&gt;Front desk&lt;/b&gt;" in shown.text
-    assert "0 / 2" in shown.text
-    assert "<svg" in shown.text
-    code = re.search(r'name="code" value="([^"]+)"', shown.text)
+    assert "&lt;b&gt;Front desk&lt;/b&gt;" in shown
+    assert "0 of 2 used" in shown
+    assert "<svg" in shown
+    code = re.search(r'name="code" value="([^"]+)"', shown)
     assert code is not None
-    assert f"/e/{code[1]}" in shown.text
+    assert f'value="https://mdm.example.com:8443/e/{code[1]}"' in shown
+    assert code[1] not in made.location, "an address is kept by browsers and proxies"
+    assert made.location in (await browser.get("/enrollment")).text
 
     await browser.submit("/enrollment/revoke", {"code": code[1]})
 
     after = await browser.get("/enrollment")
-    assert f"/e/{code[1]}" not in after.text
+    assert "No link is open." in after.text
     assert "Revoked" in after.text
     assert "取り消し済み" in (await browser.get("/enrollment?lang=ja")).text
+    assert f"/e/{code[1]}" not in (await browser.get(made.location)).text
+
+
+async def test_a_link_is_found_by_its_code_too(browser: Browser) -> None:
+    await browser.sign_up()
+    link = await browser.parts.services.enrolling.create_link(label="By code")
+
+    assert "By code" in (await browser.get(f"/enrollment/{link.code}")).text
+    assert "By code" in (await browser.get(f"/enrollment/{link.code.lower()}")).text
+    assert (await browser.get("/enrollment/NONE", Accept="text/html")).status == 404
+
+
+async def test_what_stopped_a_device_stands_with_its_cause_and_what_to_do(
+    browser: Browser,
+) -> None:
+    await browser.sign_up()
+    link = await browser.parts.services.enrolling.create_link(label="Front desk")
+    with closing(sqlite3.connect(browser.parts.directory.database)) as db, db:
+        for reason in ("the challenge was used before",) * 2 + ("a new reason",):
+            data = {"reason": reason, "profile": "0123"}
+            events.add(db, "certificate.refused", now_ms(), link=reference(link.code), data=data)
+    await browser.submit("/enrollment/revoke", {"code": link.code})
+    await browser.get(f"/e/{link.code}")
+
+    shown = Reading((await browser.get(f"/enrollment/{reference(link.code)}")).text).text
+    assert "each is good for one device, once. (2 times)" in shown
+    assert "a new reason" in shown
+    assert "Download the profile again" in shown
+    assert "Somebody opened the link after it was revoked." in shown
+    japanese = (await browser.get(f"/enrollment/{reference(link.code)}?lang=ja")).text
+    assert "使用済みでした" in japanese
+
+
+async def test_the_poster_speaks_both_languages(browser: Browser) -> None:
+    await browser.sign_up()
+    link = await browser.parts.services.enrolling.create_link(label="Front desk")
+    for language in ("en", "ja"):
+        shown = (await browser.get(f"/enrollment/{reference(link.code)}?lang={language}")).text
+        poster = shown.partition('<div class="poster">')[2]
+        assert '<ol lang="en">' in poster
+        assert '<ol lang="ja">' in poster
+        assert "Open the Camera" in poster
+        assert "カメラを開き" in poster
+
+
+async def test_only_who_has_signed_in_sees_a_link(browser: Browser) -> None:
+    link = await browser.parts.services.enrolling.create_link(label="Front desk")
+    await browser.parts.services.accounts.add_user("Aki", "correct horse battery")
+    assert (await browser.get(f"/enrollment/{reference(link.code)}")).status == 303
 
 
 async def test_a_number_out_of_range_makes_no_link(browser: Browser) -> None:
