@@ -20,6 +20,7 @@ from appliance.config import Config
 from appliance.services import Services
 from appliance.web import mdm
 from appliance.web.admission import Admission
+from appliance.web.bodies import arrived
 from appliance.web.devices import device_endpoint
 from appliance.web.identity import signer_of
 
@@ -38,7 +39,7 @@ def express(
 
     @device_endpoint
     async def message(request: web.BaseRequest) -> web.StreamResponse:
-        body, headers = request.content.read_nowait(), request.headers
+        body, headers = arrived(request.content), request.headers
         with admission:
             signer = signer_of(headers["Mdm-Signature"], body)
             content_type = headers.get("Content-Type", "")
