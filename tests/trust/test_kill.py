@@ -181,7 +181,7 @@ def test_e_01_kill_9_during_a_migration(tmp_path: Path) -> None:
     for number in range(rounds(3)):
         server = RunningServer(tmp_path / f"data-{number}")
         shutil.copytree(template.data, server.data)
-        cut_short += not kill_while_starting(server, random.uniform(0.2, 0.9))  # noqa: S311
+        cut_short += not kill_while_starting(server, random.uniform(0, 1))  # noqa: S311
         server.start()
         server.kill()
         assert counts(server.data) == (CURRENT, 1000, 40_000)
@@ -193,6 +193,9 @@ def kill_while_starting(server: RunningServer, seconds: float) -> bool:
     """Start it, kill it after a moment; tell whether its store had been migrated by then."""
     arguments = ["serve", "--data", str(server.data), "--listen", f"127.0.0.1:{server.port}"]
     process = subprocess.Popen([*PROGRAM, *arguments], stderr=subprocess.DEVNULL)
+    while not (server.data / "appliance.db-wal").exists():  # it has opened the store
+        assert process.poll() is None
+        time.sleep(0.005)
     time.sleep(seconds)
     process.kill()
     process.wait(10)
