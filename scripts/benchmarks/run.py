@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from . import history, peers, postgresql, push, report, stage
+from . import history, peers, postgresql, push, report, stage, workloads
 from .load import BenchError
 from .postgresql import PostgreSQL
 from .stage import BEHIND_NGINX, FILE_STORE, IN_MEMORY, MICROMDM_SCEP, Samples, Stage
@@ -25,6 +25,7 @@ from .table import Figure, Sample, Target, markdown
 _FIGURES = ("connects", "cycles", "enroll", "scep", "push", "memory", "query", "generator")
 _ON_STAGE = {"connects", "cycles", "enroll", "scep", "memory"}
 _SETTLING_SECONDS = 2
+_HANDSHAKES = 1000
 
 
 async def _measure(options: argparse.Namespace, folder: Path, figures: list[Figure]) -> None:
@@ -71,6 +72,8 @@ async def _on_stage(
             figures.append(_connects(await on.connects()))
             repeated = await on.repeated_connects(options.seconds)
             figures.append(_figure("idle connects, message repeated /s", repeated))
+            new = [await workloads.handshakes(on.ours, _HANDSHAKES) for _ in range(options.rounds)]
+            figures.append(Figure(name="new connections with TLS /s", ours=new))
 
 
 def _database() -> PostgreSQL | None:
