@@ -31,8 +31,8 @@ each round every server had its turn, and ratios are taken round by round. Load 
 
 **How to read it.** Each server is pinned to one core, the load generator to the other. A rate
 suffers when other programs run meanwhile; µs, the processor time of one operation, hardly do:
-where "ratio" and "of µs" differ, believe the second. A database counts with the server that needs
-it. "µs" of more than a second of work are exact to 1 %.
+where "ratio" and "of µs" differ, believe the second, by which "reached" is judged. A database
+counts with the server that needs it. "µs" of more than a second of work are exact to 1 %.
 
 **What is compared.** Ours has TLS, and answers after an fsync. NanoMDM is measured over plain
 HTTP, as it has no TLS of its own: in memory it stores nothing that outlives it, its file store

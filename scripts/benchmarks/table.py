@@ -60,7 +60,14 @@ class Figure:
         peer = target.peer if target else peer
         ours, theirs = self.ours, self.peers.get(peer, [])
         ratio = _ratio_of([one.rate for one in ours], [one.rate for one in theirs])
-        value = ratio if peer else _rate(ours)
+        processor_ratio = _ratio_of(
+            [one.processor_us for one in theirs], [one.processor_us for one in ours]
+        )
+        # Judged by processor time where there is one: a busy machine distorts rates.
+        if peer:
+            value = ratio if processor_ratio is None else processor_ratio
+        else:
+            value = self.per_processor_second() or _rate(ours)
         met = target.reached(value) if target and ours and value is not None else None
         return Row(
             figure=self.name,
@@ -73,9 +80,7 @@ class Figure:
             ratio=ratio,
             target=str(target) if target else "",
             reached="not installed" if peer and not theirs else _verdict(met),
-            processor_ratio=_ratio_of(
-                [one.processor_us for one in theirs], [one.processor_us for one in ours]
-            ),
+            processor_ratio=processor_ratio,
         )
 
 
