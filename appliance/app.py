@@ -33,6 +33,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.tls import Tls, host_names
 from appliance.services.tokens import TokenService
@@ -334,9 +335,9 @@ def _build(
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
-    accounts = AccountService(database, config.auth, config.server.admin_url)
+    sessions = SessionService(database, config.auth)
     return Services(
-        accounts=accounts,
+        accounts=AccountService(database, config.auth, config.server.admin_url),
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
@@ -345,12 +346,13 @@ def _build(
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
-        housekeeping=Housekeeping(database, accounts),
+        housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
             database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
         ),
         push=push,
+        sessions=sessions,
         status=status,
         tokens=TokenService(database),
     )

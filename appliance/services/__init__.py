@@ -15,6 +15,7 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
+from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.tokens import TokenService
 
@@ -34,5 +35,6 @@ class Services:
     live: LiveEvents
     overview: OverviewService
     push: PushService
+    sessions: SessionService
     status: StatusService
     tokens: TokenService
