@@ -13,7 +13,14 @@ import click
 from appliance.cli.client import Client, call, run, segment
 from appliance.cli.durations import until
 from appliance.cli.exits import FAILED, PARTLY_FAILED, TIMED_OUT
-from appliance.cli.output import moment, note, print_facts, print_json, print_table
+from appliance.cli.output import (
+    moment,
+    note,
+    print_done,
+    print_facts,
+    print_json,
+    print_list,
+)
 from appliance.cli.parameters import parse_parameters
 from appliance.cli.settings import Group, Settings
 from appliance.mdm.catalogue import catalogue
@@ -36,18 +43,18 @@ def types(settings: Settings, query: str | None) -> None:
     wanted = [
         item for item in answer["items"] if (query or "").lower() in item["request_type"].lower()
     ]
-    if settings.json:
-        print_json({**answer, "items": wanted})
-        return
-    rows = [
-        (
-            item["request_type"] + ("!" if item["dangerous"] else ""),
-            sorted(item["platforms"]),
-            [key + ("*" if key in item["required"] else "") for key in item["keys"]],
-        )
-        for item in wanted
-    ]
-    print_table(("REQUEST TYPE", "PLATFORMS", "KEYS (* required)"), rows, empty="none of that name")
+    print_list(
+        {**answer, "items": wanted},
+        {
+            "REQUEST TYPE": lambda item: item["request_type"] + ("!" if item["dangerous"] else ""),
+            "PLATFORMS": lambda item: sorted(item["platforms"]),
+            "KEYS (* required)": lambda item: [
+                key + ("*" if key in item["required"] else "") for key in item["keys"]
+            ],
+        },
+        as_json=settings.json,
+        empty="none of that name",
+    )
 
 
 @command.command()
@@ -91,10 +98,7 @@ def show(settings: Settings, uuid: str) -> None:
 def cancel(settings: Settings, uuid: str) -> None:
     """Cancel a command that no device has received."""
     answer = call(settings, "DELETE", f"{_PATH}/{segment(uuid)}")
-    if settings.json:
-        print_json(answer)
-    else:
-        note(f"{uuid} is {answer['status']}")
+    print_done(answer, f"{uuid} is {answer['status']}", as_json=settings.json)
 
 
 def _order(

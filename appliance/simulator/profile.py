@@ -43,12 +43,15 @@ class Profile:
             chain = (signer, *(one for one in verified.certificates if one != signer))
         try:
             plist = plistlib.loads(xml)
-        except (ValueError, ExpatError, plistlib.InvalidFileException) as error:
+        except (ValueError, LookupError, ExpatError, plistlib.InvalidFileException) as error:
             raise ProfileRefused(f"not a configuration profile: {error}") from error
         if not isinstance(plist, dict) or plist.get("PayloadType") != "Configuration":
             raise ProfileRefused("not a configuration profile: its PayloadType is another")
         if plist.get("IsEncrypted"):
             raise ProfileRefused("the profile is encrypted for a device that has an identity")
+        content = plist.get("PayloadContent", [])
+        if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
+            raise ProfileRefused("not a configuration profile: no list of payloads")
         return cls(plist=plist, xml=xml, signer=signer, chain=chain)
 
     def payloads(self, *payload_types: str) -> list[Mapping[str, Any]]:
