@@ -50,8 +50,12 @@ FOR_ADMINISTRATORS = {
     "failed command": "/commands/{failed}",
     "held command": "/commands/{held}",
     "enrollment": "/enrollment",
+    "enrollment link": "/enrollment/{link}",
+    "revoked enrollment link": "/enrollment/{withdrawn}",
     "certificates": "/certificates",
     "activity": "/activity",
+    "what needs attention": "/activity?show=attention",
+    "account": "/account",
     "no such page": "/nowhere",
 }
 FOR_EVERYBODY = {
