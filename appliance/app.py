@@ -44,7 +44,7 @@ from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
 from appliance.web.admission import ADMISSION
 from appliance.web.connections import OPTIONS, Connections, most_connections
-from appliance.web.express import express
+from appliance.web.front import Front
 from appliance.web.listener import Listener
 
 logger = logging.getLogger(__name__)
@@ -198,6 +198,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 10, 10)
         work = jobs(parts.services, parts.tls)
         try:
             async with asyncio.TaskGroup() as group:
@@ -245,12 +246,15 @@ async def _start_listening(parts: Parts, *, demo: bool) -> list[web.AppRunner]:
     most = most_connections(parts.config.limits.connections)
     share = most // _ADMIN_SHARE if separate else 0
     runners = [await _start(parts, admin=not separate, demo=demo)]
-    await _listen(runners[0], server.listen, parts, most - share)
+    front = Front(parts.config, parts.services, runners[0].app[ADMISSION])
+    connections = Connections(parts.config, most - share, make=front.connection)
+    await _listen(runners[0], server.listen, parts.tls, connections)
     local = runners[0]
     if separate:
         local = await _start(parts, admin=True, devices=False)
         runners.append(local)
-        await _listen(local, server.admin_listen, parts, share)
+        connections = Connections(parts.config, share)
+        await _listen(local, server.admin_listen, parts.tls, connections)
     await _listen_locally(local, parts.directory)
     return runners
 
@@ -273,29 +277,16 @@ async def _start(
         **OPTIONS,
     )
     await runner.setup()
-    if devices and runner.server is not None:
-        server = runner.server
-        server.request_handler = express(
-            parts.config, parts.services, application[ADMISSION], server.request_handler
-        )
     return runner
 
 
 async def _listen(
-    runner: web.AppRunner, addresses: tuple[str, ...], parts: Parts, most: int
+    runner: web.AppRunner, addresses: tuple[str, ...], tls: Tls, connections: Connections
 ) -> None:
-    """Listen at these addresses, which share `most` connections."""
-    connections = Connections(parts.config, most)
+    """Listen at these addresses, which share the number of `connections`."""
     for address in addresses:
         host, port = split_address(address)
-        listener = Listener(
-            runner,
-            host,
-            port,
-            tls=parts.tls.context,
-            connections=connections,
-            handshake_seconds=parts.config.limits.body_seconds,
-        )
+        listener = Listener(runner, host, port, tls=tls.context, connections=connections)
         try:
             await listener.start()
         except OSError as error:

@@ -58,6 +58,6 @@ def _refusal(request: web.BaseRequest, error: ApplianceError) -> web.Response:
     response = web.Response(status=status)
     seconds = random.randint(*_RETRY_SECONDS)  # noqa: S311 - jitter, not a secret
     set_retry_after(response, error, busy_seconds=seconds)
-    if not request.content.at_eof():  # what was not read would be taken for the next request
+    if not request.content.is_eof():  # what is still to come would be taken for the next request
         response.force_close()
     return response
