@@ -161,6 +161,7 @@ async def test_c_21_a_thousand_requests_in_one_go_and_a_storm_of_resets_leave_no
     line = await Line.open(server.port, server.tls)
     line.writer.write(_NEXT.replace(b"Connection: close\r\n", b"") * 999 + _NEXT)
     said = await line.rest(seconds=30)
+    line.close()
     assert said.count(b"HTTP/1.1 200") == 1000
     for _ in range(10):
         lines = await asyncio.gather(*(Line.open(server.port, server.tls) for _ in range(30)))
@@ -202,6 +203,7 @@ async def test_a_25_plain_http_old_tls_and_odd_names_end_cleanly(
     plain = await Line.open(server.port, None)
     plain.writer.write(_NEXT)
     assert await plain.is_closed(seconds=_SECONDS)
+    plain.close()
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
