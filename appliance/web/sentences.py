@@ -34,13 +34,23 @@ SENTENCES: Mapping[str, Sentence] = {
         text("%(device)s was refused: it came with another certificate than it enrolled with"),
         "bad", "bad",
     ),
+    "device.unknown": _entry(
+        text("The device %(id)s enrolled here once, and is not known: let it enroll again"),
+        "warn", "warn",
+    ),
     "device.blocked": _entry(text("%(device)s was blocked"), "blocked", "bad"),
     "device.unblocked": _entry(text("%(device)s was unblocked"), "ok"),
     "device.forgotten": _entry(text("%(device)s was forgotten"), "left"),
     "device.reenrollment_allowed": _entry(
         text("%(device)s may enroll anew with another certificate"), "enroll"
     ),
-    "command.queued": _entry(text("%(request_type)s was queued for %(device)s"), "command", "busy"),
+    "command.queued": _entry(text("%(request_type)s waits for %(device)s"), "command", "busy"),
+    "command.queued.sent": _entry(
+        text("%(request_type)s is with %(device)s"), "command", "busy"
+    ),
+    "command.queued.not_now": _entry(
+        text("%(device)s puts %(request_type)s off for now"), "silent", "warn"
+    ),
     "command.finished.acknowledged": _entry(
         text("%(device)s answered %(request_type)s"), "ok", "ok"
     ),
@@ -61,6 +71,13 @@ SENTENCES: Mapping[str, Sentence] = {
         text("%(by)s looked at the secrets of %(request_type)s on %(device)s"), "key", "warn"
     ),
     "command.cancelled": _entry(text("A command was cancelled"), "blocked"),
+    "command.released": _entry(
+        text("%(by)s released %(request_type)s for %(device)s after the restore"), "command", "warn"
+    ),
+    "backup.created": _entry(text("A backup was made"), "database", "ok"),
+    "backup.restored": _entry(
+        text("The server was restored from a backup of %(backup_of)s"), "database", "warn"
+    ),
     "certificate.issued": _entry(
         text("The identity certificate %(serial)s was issued"), "certificate"
     ),
@@ -85,12 +102,10 @@ SENTENCES: Mapping[str, Sentence] = {
     "user.created": _entry(text("The user “%(name)s” was added"), "user"),
     "user.removed": _entry(text("The user “%(name)s” was removed"), "user"),
     "user.password_changed": _entry(text("The password of “%(name)s” was changed"), "user"),
+    "user.signed_out": _entry(text("“%(name)s” signed out everywhere"), "user"),
     "user.signed_in": _entry(text("“%(name)s” signed in"), "user"),
     "user.sign_in_failed": _entry(text("Signing in from %(address)s failed"), "lock", "warn"),
 }  # fmt: skip
-
-# What an event's kind begins with, for those who look for one sort of thing.
-NOUNS = ("device", "command", "link", "certificate", "push_certificate", "token", "user")
 
 _UNKNOWN = Sentence(text=text("Something happened: %(kind)s"), icon="activity")
 _LONGEST_VALUE = 120
@@ -101,15 +116,19 @@ def sentence_of(kind: str, data: Mapping[str, Any]) -> Sentence:
     return SENTENCES.get(f"{kind}.{data.get('status')}") or SENTENCES.get(kind) or _UNKNOWN
 
 
-def sentence(catalogue: Catalogue, kind: str, data: Mapping[str, Any], device: Markup) -> Markup:
+def sentence(
+    catalogue: Catalogue, kind: str, data: Mapping[str, Any], device: Markup, request: Markup
+) -> Markup:
     """Return the sentence of an event as HTML.
 
     Args:
-        device: what stands for the device, usually a link; everything else is escaped here.
+        device: what stands for the devices, usually links; everything else is escaped here.
+        request: what stands for the command, if it is about one.
     """
     values = {key: str(value)[:_LONGEST_VALUE] for key, value in data.items()}
     message = catalogue.gettext(sentence_of(kind, data).text)
-    return Markup(escape(message)) % _Values({**values, "kind": kind, "device": device})  # noqa: S704 - escaped
+    places = _Values({**values, "kind": kind, "device": device, "request_type": request})
+    return Markup(escape(message)) % places  # noqa: S704 - escaped
 
 
 class _Values(dict[str, Any]):

@@ -50,8 +50,12 @@ FOR_ADMINISTRATORS = {
     "failed command": "/commands/{failed}",
     "held command": "/commands/{held}",
     "enrollment": "/enrollment",
+    "open link": "/enrollment/{link_page}",
+    "closed link": "/enrollment/{withdrawn_page}",
     "certificates": "/certificates",
     "activity": "/activity",
+    "what needs attention": "/activity?show=attention",
+    "account": "/account",
     "no such page": "/nowhere",
 }
 FOR_EVERYBODY = {
