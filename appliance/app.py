@@ -17,7 +17,7 @@ from aiohttp import web
 
 from appliance import logs, systemd
 from appliance.config import Config, split_address
-from appliance.errors import ConfigError, StoreFailed
+from appliance.errors import Busy, ConfigError, StoreFailed
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.backup_key import new_backup_key
@@ -54,6 +54,9 @@ logger = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 1.0  # aiohttp waits it twice
 _PUSH_CLOSE_SECONDS = 1.0
+# Each statement gives the interpreter up and asks for it back: by default the store's thread waits
+# 5 ms for it, every time, while the event loop is busy with handshakes.
+_SWITCH_SECONDS = 0.0005
 _ADMIN_SHARE = 8  # the eighth part of the connections, where they have a listener of their own
 
 
@@ -185,12 +188,19 @@ async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> No
         if signal.SIGHUP not in ends:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.tls.wanted.set)
         logger.info("ready", extra={logs.URL: config.server.base_url})
-        if not await parts.services.accounts.any_exists():
-            show_setup(await parts.services.accounts.new_setup_code())
+        await _offer_setup(parts, show_setup)
         await run_until(stop, parts)
         systemd.notify("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped")
+
+
+async def _offer_setup(parts: Parts, show_setup: Callable[[OneTimeCode], None]) -> None:
+    try:
+        if not await parts.services.accounts.any_exists():
+            show_setup(await parts.services.accounts.new_setup_code())
+    except Busy as error:  # the disk is full, or has failed, which ends the server in its own words
+        logger.warning("no setup code could be made", extra={logs.REASON: str(error)})
 
 
 @asynccontextmanager
@@ -204,6 +214,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     async with open_appliance(config) as parts:
+        sys.setswitchinterval(_SWITCH_SECONDS)
         runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()

@@ -174,9 +174,9 @@ class LimitsConfig:
     """`[limits]`: what one address, one token or one message may take."""
 
     exempt: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    connections: int = 4000  # fewer if the system has no descriptors for them
+    connections: int = 2500  # fewer if the system has no descriptors for them
     connections_per_address: int = 256
-    device_requests: int = 500  # being worked on; to others: 503 and when to come back
+    device_requests: int = 2000  # being worked on; to others: 503 and when to come back
     scep_per_minute: int = 60  # an address
     scep_per_second: int = 200  # all addresses together
     api_per_second: int = 100  # a token

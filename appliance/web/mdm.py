@@ -34,7 +34,7 @@ async def mdm(request: web.Request) -> web.StreamResponse:
     content_type = request.headers.get("Content-Type", "")
     most = limits.checkin_body_kib if _is_checkin(content_type) else limits.result_body_kib
     body = await read_body(request, most * 1024)
-    with admission:
+    async with admission:
         if len(body) <= SHORT_BODY:
             signer = device_certificate(request, body)
         else:
