@@ -17,9 +17,11 @@ from aiohttp import web
 
 from appliance import logs, systemd
 from appliance.config import Config, split_address
-from appliance.errors import ConfigError, StoreFailed
+from appliance.errors import Busy, ConfigError, StoreFailed
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
+from appliance.services.backup_key import new_backup_key
+from appliance.services.backups import BackupService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.clock import now_ms, refuse_behind
@@ -34,6 +36,7 @@ from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.status import StatusService
+from appliance.services.strangers import Strangers
 from appliance.services.tls import Tls, host_names
 from appliance.services.tokens import TokenService
 from appliance.services.vault import Vault
@@ -51,6 +54,9 @@ logger = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 1.0  # aiohttp waits it twice
 _PUSH_CLOSE_SECONDS = 1.0
+# Each statement gives the interpreter up and asks for it back: by default the store's thread waits
+# 5 ms for it, every time, while the event loop is busy with handshakes.
+_SWITCH_SECONDS = 0.0005
 _ADMIN_SHARE = 8  # the eighth part of the connections, where they have a listener of their own
 
 
@@ -66,10 +72,16 @@ class Parts:
     store_failure: asyncio.Event
 
 
-async def initialise(config: Config, *, settings: str = "") -> OneTimeCode:
-    """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Initialised:
+    """Two secrets that are shown once: what makes the first user, and what opens the backups."""
 
-    Returns the code that makes the first user.
+    setup: OneTimeCode
+    backup_key: str
+
+
+async def initialise(config: Config, *, settings: str = "") -> Initialised:
+    """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
 
     Raises:
         Conflict: the directory is in use already.
@@ -93,8 +105,9 @@ async def initialise(config: Config, *, settings: str = "") -> OneTimeCode:
             ).new_setup_code()
         finally:
             await database.close()
+        backup_key = new_backup_key(directory)
         directory.finish(vault_key)
-        return setup
+        return Initialised(setup=setup, backup_key=backup_key)
     finally:
         os.close(lock)
 
@@ -175,12 +188,19 @@ async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> No
         if signal.SIGHUP not in ends:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.tls.wanted.set)
         logger.info("ready", extra={logs.URL: config.server.base_url})
-        if not await parts.services.accounts.any_exists():
-            show_setup(await parts.services.accounts.new_setup_code())
+        await _offer_setup(parts, show_setup)
         await run_until(stop, parts)
         systemd.notify("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped")
+
+
+async def _offer_setup(parts: Parts, show_setup: Callable[[OneTimeCode], None]) -> None:
+    try:
+        if not await parts.services.accounts.any_exists():
+            show_setup(await parts.services.accounts.new_setup_code())
+    except Busy as error:  # the disk is full, or has failed, which ends the server in its own words
+        logger.warning("no setup code could be made", extra={logs.REASON: str(error)})
 
 
 @asynccontextmanager
@@ -194,6 +214,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     async with open_appliance(config) as parts:
+        sys.setswitchinterval(_SWITCH_SECONDS)
         runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
@@ -323,11 +344,13 @@ def _build(
     live = LiveEvents(database, most_streams=config.limits.event_streams)
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
-    status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
+    backups = BackupService(database, directory, config)
+    status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
     accounts = AccountService(database, config.auth, config.server.admin_url)
     return Services(
         accounts=accounts,
+        backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
@@ -339,9 +362,17 @@ def _build(
         housekeeping=Housekeeping(database, accounts),
         live=live,
         overview=OverviewService(
-            database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
+            database,
+            config,
+            keys,
+            push,
+            ca,
+            backups,
+            status.job_errors,
+            lambda: tls.pair.certificate,
         ),
         push=push,
         status=status,
+        strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),
     )

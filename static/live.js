@@ -138,6 +138,7 @@ if (regions().length > 0) {
     mark();
     open();
   });
+  document.addEventListener("hold-over", () => mark("command"));
   addEventListener("online", open);
   addEventListener("offline", () => show("offline"));
   addEventListener("pagehide", close);

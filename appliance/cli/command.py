@@ -20,6 +20,7 @@ from appliance.cli.output import (
     print_facts,
     print_json,
     print_list,
+    print_table,
 )
 from appliance.cli.parameters import parse_parameters
 from appliance.cli.settings import Group, Settings
@@ -99,6 +100,45 @@ def cancel(settings: Settings, uuid: str) -> None:
     """Cancel a command that no device has received."""
     answer = call(settings, "DELETE", f"{_PATH}/{segment(uuid)}")
     print_done(answer, f"{uuid} is {answer['status']}", as_json=settings.json)
+
+
+@command.command()
+@click.argument("uuid", metavar="UUID")
+@click.option("--confirm", metavar="SERIAL", help="The device's serial number.")
+@click.pass_obj
+def release(settings: Settings, uuid: str, confirm: str | None) -> None:
+    """Send a dangerous command that was held when a backup was restored."""
+    body = {} if confirm is None else {"confirm": {"serial_number": confirm}}
+    answer = call(settings, "POST", f"{_PATH}/{segment(uuid)}/release", body=body)
+    if settings.json:
+        print_json(answer)
+    else:
+        note(f"{uuid} is released")
+
+
+@command.command()
+@click.pass_obj
+def restored(settings: Settings) -> None:
+    """List what a restore has held, or may make happen twice."""
+    answer = call(settings, "GET", "/api/v1/restored-commands")
+    if settings.json:
+        print_json(answer)
+        return
+    print_restored(answer["items"])
+
+
+def print_restored(items: list[dict[str, Any]]) -> None:
+    """Print what a person has to think of after a restore."""
+    rows = [
+        (
+            item["id"],
+            item["name"],
+            item["request_type"],
+            "held" if item["held"] else "may happen twice",
+        )
+        for item in items
+    ]
+    print_table(("COMMAND", "DEVICE", "REQUEST TYPE", "STATE"), rows, empty="nothing is left")
 
 
 def _order(

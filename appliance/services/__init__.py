@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.services.accounts import AccountService
+from appliance.services.backups import BackupService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
@@ -16,6 +17,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.status import StatusService
+from appliance.services.strangers import Strangers
 from appliance.services.tokens import TokenService
 
 
@@ -24,6 +26,7 @@ class Services:
     """One of each, sharing one store."""
 
     accounts: AccountService
+    backups: BackupService
     ca: CertificateAuthority
     checkins: CheckinService
     commands: CommandService
@@ -35,4 +38,5 @@ class Services:
     overview: OverviewService
     push: PushService
     status: StatusService
+    strangers: Strangers
     tokens: TokenService

@@ -13,6 +13,7 @@ import logging
 import resource
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Any, TypeAlias
 
@@ -35,10 +36,11 @@ OPTIONS: dict[str, Any] = {
     "max_field_size": _LONGEST_HEADER,
     "auto_decompress": False,
 }
-_DESCRIPTORS = 65_536  # asked of the system at the start; more would serve nobody
+_DESCRIPTORS = (65_536, 10_240)  # asked of the system; the second is the most that macOS gives
 _RESERVED_DESCRIPTORS = 96  # the store, the push server, the local socket, files being sent
 _FEWEST = 16
-_GRACE_SECONDS = 1.0  # younger ones are not closed: they would only come back
+_GRACE_SECONDS = 1.0  # one that waits for less is not closed: it would only come back
+_FRESH_GRACE_SECONDS = 2.0  # nor one that was not served yet, so that a crowd gets through
 _CLOSED_AT_ONCE = 32
 _LOOK_SECONDS = 1.0
 READ_SECONDS = 60.0  # for the next 64 KB of an answer
@@ -56,6 +58,17 @@ class Watched(asyncio.Protocol, ABC):
     @abstractmethod
     def waits_since(self) -> float | None:
         """Since when the server waits for the peer, as loop time; None: it is the server's turn."""
+
+    @property
+    @abstractmethod
+    def was_served(self) -> bool:
+        """Whether it has brought a request."""
+
+    def may_go(self, now: float) -> bool:
+        """Tell whether it has waited long enough to be closed for another."""
+        since = self.waits_since
+        grace = _GRACE_SECONDS if self.was_served else _FRESH_GRACE_SECONDS
+        return since is not None and now - since > grace
 
     @abstractmethod
     def is_overdue(self, now: float, seconds: float) -> bool:
@@ -116,6 +129,10 @@ class Connection(web.RequestHandler, Watched):
         if request is not None and request.content.is_eof():
             return None
         return max(self._head_at, self._idle_since)
+
+    @property
+    def was_served(self) -> bool:
+        return self._request_count > 0
 
     def is_overdue(self, now: float, seconds: float) -> bool:
         if self._unread_since:
@@ -223,14 +240,10 @@ class Connections:
             await asyncio.wait(waiting, timeout=_FINISH_SECONDS)
 
     def _drop_waiting(self, among: Iterable[Watched], count: int) -> int:
-        latest = self._loop.time() - _GRACE_SECONDS
-        waiting = [
-            (since, id(connection), connection)
-            for connection in among
-            if (since := connection.waits_since) is not None and since < latest
-        ]
-        chosen = heapq.nsmallest(count, waiting)
-        for _, _, connection in chosen:
+        now = self._loop.time()
+        waiting = (connection for connection in among if connection.may_go(now))
+        chosen = heapq.nsmallest(count, waiting, key=lambda one: one.waits_since or now)
+        for connection in chosen:
             connection.drop()
         self._closed += len(chosen)
         return len(chosen)
@@ -263,16 +276,22 @@ def most_connections(wanted: int) -> int:
 
     Raises the process's limit of descriptors as far as the system lets it.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    asked = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if asked > soft != resource.RLIM_INFINITY:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
-            soft = asked
-        except (OSError, ValueError):  # macOS has a lower limit than it admits
-            logger.warning("the limit of descriptors stays", extra={logs.COUNT: soft})
-    descriptors = _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    descriptors = _raise_limit()
     most = max(min(wanted, descriptors - _RESERVED_DESCRIPTORS), _FEWEST)
     if most < wanted:
         logger.warning("few descriptors: fewer connections", extra={logs.COUNT: most})
     return most
+
+
+def _raise_limit() -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _DESCRIPTORS[0]
+    for most in _DESCRIPTORS:
+        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        if soft >= wanted:
+            break
+        with suppress(OSError, ValueError):  # macOS has a lower limit than it admits
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return soft

@@ -16,7 +16,7 @@ from appliance.web.errors import DEVICE_STATUS, set_retry_after, status_of
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = (5, 20)  # those who are sent away together should not come back together
+_RETRY_SECONDS = (2, 12)  # those who are sent away together should not come back together
 
 Request = TypeVar("Request", bound=web.BaseRequest)
 

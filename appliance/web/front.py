@@ -52,7 +52,7 @@ class Front:
 
     async def answer(self, message: PlainMessage) -> bytes:
         """Return the response; raises what the application will have to refuse."""
-        with self._admission:
+        async with self._admission:
             signer = signer_of(message.signature, message.body)
             body = await mdm.answer(self._services, message.content_type, signer, message.body)
         head = (_HEAD if body else _EMPTY_HEAD) % (_date(int(time.time())), len(body))
@@ -150,6 +150,10 @@ class _Connection(Watched):
         if self._answering is not None:
             return None
         return self._unread_since or self._waits_since
+
+    @property
+    def was_served(self) -> bool:
+        return not self._is_new
 
     def is_overdue(self, now: float, seconds: float) -> bool:
         if self._unread_since:

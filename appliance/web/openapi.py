@@ -29,7 +29,7 @@ _STYLE = (
     "vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #8884}"
     "code{font:14px ui-monospace,monospace;overflow-wrap:anywhere}"
     "@media(max-width:48rem){tr,td,th{display:block;border:0;padding:0}"
-    "tr{border-bottom:1px solid #8884;padding:.5rem 0}}"
+    "tr{border-bottom:1px solid #8884;padding:.5rem 0}tr:has(th){display:none}}"
 )
 
 

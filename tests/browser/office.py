@@ -10,6 +10,7 @@ from appliance.simulator.answers import answer
 from appliance.simulator.apns import ApnsAnswer
 from appliance.simulator.casting import make_state
 from appliance.simulator.state import DeviceState
+from appliance.store.links import reference
 from tests.device.device import Channel, Device
 from tests.device.push import Woken
 
@@ -30,7 +31,9 @@ class Office:
     """Where the pages are that show most."""
 
     link: str  # the code of an enrollment link
+    link_page: str  # how the board's page of it is called
     withdrawn: str  # one that counts no more
+    withdrawn_page: str
     mac: str  # has answered everything, and holds back an erasure
     silent: str  # its push token is refused
     user: str  # a user channel of the Mac
@@ -44,7 +47,9 @@ async def furnish(woken: Woken) -> Office:
     api = woken.api
     link, withdrawn = await api.new_link(uses=9), await api.new_link()
     await api.delete(f"/api/v1/enrollment-links/{withdrawn.code}")
-    mac, silent = await api.enroll(), await api.enroll()
+    mac, silent = Device(api.session), await api.enroll()
+    await mac.enroll_from_profile(await api.download(link))
+    await api.download(link)
     state = make_state(5, 0, "demo")
     answered = [await api.queue(mac.id, name, parameters=keys) for name, keys in _QUESTIONS.items()]
     await _answer_all(mac, state)
@@ -62,7 +67,9 @@ async def furnish(woken: Woken) -> Office:
     await api.queue(silent.id)
     held = await api.queue(mac.id, "DeviceLock", undo_seconds=60, **_confirmed(mac))
     return Office(
-        link=link.code, withdrawn=withdrawn.code, mac=mac.id, silent=silent.id,
+        link=link.code, link_page=reference(link.code),
+        withdrawn=withdrawn.code, withdrawn_page=reference(withdrawn.code),
+        mac=mac.id, silent=silent.id,
         user=f"{mac.id}:{user.identification['UserID']}",
         answered=answered[-1], failed=failed, held=held,
     )  # fmt: skip

@@ -50,6 +50,8 @@ FOR_ADMINISTRATORS = {
     "failed command": "/commands/{failed}",
     "held command": "/commands/{held}",
     "enrollment": "/enrollment",
+    "open link": "/enrollment/{link_page}",
+    "closed link": "/enrollment/{withdrawn_page}",
     "certificates": "/certificates",
     "activity": "/activity",
     "no such page": "/nowhere",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from playwright.async_api import Page, expect
 
@@ -66,7 +67,7 @@ async def test_it_counts_down_and_is_undone_or_done(
     await _erase(second, spared, spared.serial_number)
     undone = await sent_uuid(second)
     await expect(dots(second, undone).first).to_contain_text("held")
-    countdown = second.locator(".hold").get_by_role("status")
+    countdown = second.get_by_role("timer")
     before = await countdown.inner_text()
     await expect(countdown).not_to_have_text(before)
     assert re.fullmatch(r"Sent in \d s", await countdown.inner_text())
@@ -87,3 +88,15 @@ async def test_it_counts_down_and_is_undone_or_done(
 
     await page.locator(f"#command-{command}").get_by_role("link").click()
     await expect(page.get_by_text("The device did it.")).to_be_visible()
+
+
+async def test_the_hold_is_as_long_as_the_server_says_whatever_the_clock_here(
+    administrator: Open, device: Device
+) -> None:
+    page = await administrator()
+    await page.clock.install(time=datetime(2031, 1, 1, tzinfo=UTC))
+    await _erase(page, device, device.serial_number)
+    await expect(page.get_by_role("timer")).to_have_text(re.compile(r"Sent in (9|10) s"))
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    assert (await device.idle()).command is None

@@ -15,11 +15,9 @@ async def _new_link(page: Page, label: str) -> str:
     await page.get_by_role("link", name="Enroll", exact=True).click()
     await page.get_by_label("For whom or what").fill(label)
     await page.get_by_role("button", name="Make the link").click()
-    made = page.get_by_role("region", name=label)
-    await expect(made.get_by_role("img", name="QR code")).to_be_visible()
-    address = await made.get_by_role("link").first.get_attribute("href")
-    assert address is not None
-    return address
+    await expect(page.get_by_role("heading", name=label)).to_be_visible()
+    await expect(page.get_by_role("img", name="QR code")).to_be_visible()
+    return await page.get_by_label("Give this address").input_value()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +69,8 @@ async def test_another_computer_gets_a_qr_code_and_a_withdrawn_link_says_so(
     await expect(guest.get_by_text("Open this page on the device that is to join.")).to_be_visible()
     await expect(guest.locator("svg[aria-label], [role=img]").first).to_be_visible()
 
-    await board.get_by_role("region", name="withdrawn").get_by_role("button").click()
-    await expect(board.get_by_role("region", name="withdrawn")).to_have_count(0)
+    await board.get_by_text("Revoke this link…").click()
+    await board.get_by_role("button", name="Revoke the link").click()
+    await expect(board.get_by_role("button", name="Revoke the link")).to_have_count(0)
     await guest.reload()
     await expect(guest.get_by_role("heading", level=1)).to_have_text("This link was withdrawn")
