@@ -35,6 +35,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
 from appliance.services.tls import Tls, host_names
@@ -347,9 +348,9 @@ def _build(
     backups = BackupService(database, directory, config)
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
-    accounts = AccountService(database, config.auth, config.server.admin_url)
+    sessions = SessionService(database, config.auth)
     return Services(
-        accounts=accounts,
+        accounts=AccountService(database, config.auth, config.server.admin_url),
         backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
@@ -359,7 +360,7 @@ def _build(
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
-        housekeeping=Housekeeping(database, accounts),
+        housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
             database,
@@ -372,6 +373,7 @@ def _build(
             lambda: tls.pair.certificate,
         ),
         push=push,
+        sessions=sessions,
         status=status,
         strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),
