@@ -17,7 +17,7 @@ from aiohttp import web
 
 from appliance import logs, systemd
 from appliance.config import Config, split_address
-from appliance.errors import ConfigError, StoreFailed
+from appliance.errors import Busy, ConfigError, StoreFailed
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.backup_key import new_backup_key
@@ -35,6 +35,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
 from appliance.services.tls import Tls, host_names
@@ -188,12 +189,19 @@ async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> No
         if signal.SIGHUP not in ends:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.tls.wanted.set)
         logger.info("ready", extra={logs.URL: config.server.base_url})
-        if not await parts.services.accounts.any_exists():
-            show_setup(await parts.services.accounts.new_setup_code())
+        await _offer_setup(parts, show_setup)
         await run_until(stop, parts)
         systemd.notify("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped")
+
+
+async def _offer_setup(parts: Parts, show_setup: Callable[[OneTimeCode], None]) -> None:
+    try:
+        if not await parts.services.accounts.any_exists():
+            show_setup(await parts.services.accounts.new_setup_code())
+    except Busy as error:  # the disk is full, or has failed, which ends the server in its own words
+        logger.warning("no setup code could be made", extra={logs.REASON: str(error)})
 
 
 @asynccontextmanager
@@ -340,9 +348,9 @@ def _build(
     backups = BackupService(database, directory, config)
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
-    accounts = AccountService(database, config.auth, config.server.admin_url)
+    sessions = SessionService(database, config.auth)
     return Services(
-        accounts=accounts,
+        accounts=AccountService(database, config.auth, config.server.admin_url),
         backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
@@ -352,7 +360,7 @@ def _build(
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
-        housekeeping=Housekeeping(database, accounts),
+        housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
             database,
@@ -365,6 +373,7 @@ def _build(
             lambda: tls.pair.certificate,
         ),
         push=push,
+        sessions=sessions,
         status=status,
         strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),

@@ -12,6 +12,9 @@ from appliance.wire.plist import Plist, Value, dumps, loads
 
 MAX_COMMAND_UUID_LENGTH = 255
 
+# Keys of answers that unlock a device, wherever they stand: sealed, and shown on demand alone.
+SECRET_KEYS = frozenset({"UnlockToken", "ActivationLockBypassCode", "BypassCode", "RecoveryKey"})
+
 
 class Status(StrEnum):
     """What a device says about a command; Idle says that it waits for one."""

@@ -13,7 +13,7 @@ from typing import Any
 from appliance import logs
 from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.mdm.catalogue import build_command
-from appliance.mdm.command import CommandResult, Status, encode_command
+from appliance.mdm.command import SECRET_KEYS, CommandResult, Status, encode_command
 from appliance.mdm.profile import enrollment_profile_identifier
 from appliance.services.clock import now_ms
 from appliance.services.command_orders import (
@@ -51,6 +51,7 @@ _LONGEST_WAIT_SECONDS = 3600
 _SECRET_ANSWERS = frozenset({
     "ActivationLockBypassCode", "RequestUnlockToken", "RotateFileVaultKey",
 })  # fmt: skip
+_SECRET_MARKS = tuple(f"<key>{key}</key>".encode() for key in SECRET_KEYS)
 
 
 class CommandService:
@@ -85,7 +86,7 @@ class CommandService:
         idle = result.status is Status.IDLE
 
         def protect(request_type: str, command_uuid: str, body: bytes) -> tuple[bytes, bool]:
-            if request_type not in _SECRET_ANSWERS:
+            if request_type not in _SECRET_ANSWERS and not any(m in body for m in _SECRET_MARKS):
                 return body, False
             return self._vault.seal("answer", f"{command_uuid}:{enrollment.id}", body), True
 

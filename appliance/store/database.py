@@ -187,7 +187,8 @@ class Database:
                 extra={logs.REASON: str(error)},
             )
             self.failure.set()
-        self._note(f"the store cannot write: {error}")
+        else:
+            self._note(f"the store cannot write: {error}")
         if code not in _FATAL and code != sqlite3.SQLITE_BUSY:
             return []
         # Whoever came meanwhile has waited nearly as long, or would be told more than is true.

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from appliance.errors import MalformedMessage
 from appliance.mdm.catalogue import CommandSpec, catalogue
+from appliance.mdm.command import SECRET_KEYS
 from appliance.services.command_orders import CommandOrder
 from appliance.services.tokens import Caller
 from appliance.store.commands import CommandRecord
@@ -34,8 +35,6 @@ from appliance.web.api.schema import (
 )
 from appliance.wire import plist
 
-# They unlock a device, and whoever may only read must not be able to.
-SECRET_KEYS = frozenset({"UnlockToken", "ActivationLockBypassCode", "BypassCode", "RecoveryKey"})
 _WITHHELD = "withheld: needs the scope secrets"
 
 _DECODED_IN_A_THREAD = 64 << 10  # bytes of answers
