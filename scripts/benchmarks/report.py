@@ -1,4 +1,4 @@
-"""`docs/benchmarks.md` and its chart: what a run measured, and on what."""
+"""Its part of `docs/benchmarks.md`, and the chart: what a run measured, and on what."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from xml.sax.saxutils import escape
 from .peers import OURS
 from .table import Figure, markdown
 
+_BEGIN, _END = "<!-- by scripts/bench --write -->\n", "<!-- end -->\n"
 _DOCS = Path(__file__).parents[2] / "docs"
 _DRAWN = ("idle connects /s", "command cycles /s", "whole enrollments /s", "SCEP certificates /s")
 
-_TEXT = """# Benchmarks
+_TEXT = """## Beside other servers
 
 Written by `scripts/bench --postgresql --write` on {date}; run it on your machine.
 
@@ -54,7 +55,7 @@ _STYLE = (
 
 
 def write(figures: Sequence[Figure], *, rounds: int) -> None:
-    """Write both files."""
+    """Write the chart, and the page's part between the marks."""
     chart = _DOCS / "benchmarks.svg"
     chart.write_text(draw(figures))
     text = _TEXT.format(
@@ -68,7 +69,19 @@ def write(figures: Sequence[Figure], *, rounds: int) -> None:
         rounds=rounds,
         load=os.getloadavg()[0],
     )
-    (_DOCS / "benchmarks.md").write_text(text)
+    page = _DOCS / "benchmarks.md"
+    page.write_text(_with_part(page.read_text(), text))
+
+
+def _with_part(page: str, text: str) -> str:
+    """Return `page` with `text` in place of what it had between the marks, or as its first part."""
+    if _BEGIN in page:
+        before, _, rest = page.partition(_BEGIN)
+        after = rest.partition(_END)[2]
+    else:
+        title, _, after = page.partition("\n\n")
+        before, after = f"{title}\n\n", f"\n{after}"
+    return f"{before}{_BEGIN}{text}{_END}{after}"
 
 
 def draw(figures: Sequence[Figure]) -> str:
