@@ -33,7 +33,9 @@ each round every server had its turn, and ratios are taken round by round. Load 
 **How to read it.** Each server is pinned to one core, the load generator to the other. A rate
 suffers when other programs run meanwhile; µs, the processor time of one operation, hardly do:
 where "ratio" and "of µs" differ, believe the second, by which "reached" is judged. A database
-counts with the server that needs it. "µs" of more than a second of work are exact to 1 %.
+counts with the server that needs it. "µs" of more than a second of work are exact to 1 %. Above a
+load average of 2 the machine had other work, waiting for disk and processor costs time as well,
+and only large differences mean anything: run it again in a quiet hour.
 
 **What is compared.** Ours has TLS, and answers after an fsync. NanoMDM is measured over plain
 HTTP, as it has no TLS of its own: in memory it stores nothing that outlives it, its file store
