@@ -17,9 +17,11 @@ from aiohttp import web
 
 from appliance import logs, systemd
 from appliance.config import Config, split_address
-from appliance.errors import ConfigError, StoreFailed
+from appliance.errors import Busy, ConfigError, StoreFailed
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
+from appliance.services.backup_key import new_backup_key
+from appliance.services.backups import BackupService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.clock import now_ms, refuse_behind
@@ -35,6 +37,7 @@ from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
+from appliance.services.strangers import Strangers
 from appliance.services.tls import Tls, host_names
 from appliance.services.tokens import TokenService
 from appliance.services.vault import Vault
@@ -45,13 +48,16 @@ from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
 from appliance.web.admission import ADMISSION
 from appliance.web.connections import OPTIONS, Connections, most_connections
-from appliance.web.express import express
+from appliance.web.front import Front
 from appliance.web.listener import Listener
 
 logger = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 1.0  # aiohttp waits it twice
 _PUSH_CLOSE_SECONDS = 1.0
+# Each statement gives the interpreter up and asks for it back: by default the store's thread waits
+# 5 ms for it, every time, while the event loop is busy with handshakes.
+_SWITCH_SECONDS = 0.0005
 _ADMIN_SHARE = 8  # the eighth part of the connections, where they have a listener of their own
 
 
@@ -67,10 +73,16 @@ class Parts:
     store_failure: asyncio.Event
 
 
-async def initialise(config: Config, *, settings: str = "") -> OneTimeCode:
-    """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Initialised:
+    """Two secrets that are shown once: what makes the first user, and what opens the backups."""
 
-    Returns the code that makes the first user.
+    setup: OneTimeCode
+    backup_key: str
+
+
+async def initialise(config: Config, *, settings: str = "") -> Initialised:
+    """Make keys, database and, of `settings`, `appliance.toml` in a new data directory.
 
     Raises:
         Conflict: the directory is in use already.
@@ -94,8 +106,9 @@ async def initialise(config: Config, *, settings: str = "") -> OneTimeCode:
             ).new_setup_code()
         finally:
             await database.close()
+        backup_key = new_backup_key(directory)
         directory.finish(vault_key)
-        return setup
+        return Initialised(setup=setup, backup_key=backup_key)
     finally:
         os.close(lock)
 
@@ -176,12 +189,19 @@ async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> No
         if signal.SIGHUP not in ends:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.tls.wanted.set)
         logger.info("ready", extra={logs.URL: config.server.base_url})
-        if not await parts.services.accounts.any_exists():
-            show_setup(await parts.services.accounts.new_setup_code())
+        await _offer_setup(parts, show_setup)
         await run_until(stop, parts)
         systemd.notify("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped")
+
+
+async def _offer_setup(parts: Parts, show_setup: Callable[[OneTimeCode], None]) -> None:
+    try:
+        if not await parts.services.accounts.any_exists():
+            show_setup(await parts.services.accounts.new_setup_code())
+    except Busy as error:  # the disk is full, or has failed, which ends the server in its own words
+        logger.warning("no setup code could be made", extra={logs.REASON: str(error)})
 
 
 @asynccontextmanager
@@ -195,10 +215,12 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     async with open_appliance(config) as parts:
+        sys.setswitchinterval(_SWITCH_SECONDS)
         runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 10, 10)
         work = jobs(parts.services, parts.tls)
         try:
             async with asyncio.TaskGroup() as group:
@@ -246,12 +268,15 @@ async def _start_listening(parts: Parts, *, demo: bool) -> list[web.AppRunner]:
     most = most_connections(parts.config.limits.connections)
     share = most // _ADMIN_SHARE if separate else 0
     runners = [await _start(parts, admin=not separate, demo=demo)]
-    await _listen(runners[0], server.listen, parts, most - share)
+    front = Front(parts.config, parts.services, runners[0].app[ADMISSION])
+    connections = Connections(parts.config, most - share, make=front.connection)
+    await _listen(runners[0], server.listen, parts.tls, connections)
     local = runners[0]
     if separate:
         local = await _start(parts, admin=True, devices=False)
         runners.append(local)
-        await _listen(local, server.admin_listen, parts, share)
+        connections = Connections(parts.config, share)
+        await _listen(local, server.admin_listen, parts.tls, connections)
     await _listen_locally(local, parts.directory)
     return runners
 
@@ -274,29 +299,16 @@ async def _start(
         **OPTIONS,
     )
     await runner.setup()
-    if devices and runner.server is not None:
-        server = runner.server
-        server.request_handler = express(
-            parts.config, parts.services, application[ADMISSION], server.request_handler
-        )
     return runner
 
 
 async def _listen(
-    runner: web.AppRunner, addresses: tuple[str, ...], parts: Parts, most: int
+    runner: web.AppRunner, addresses: tuple[str, ...], tls: Tls, connections: Connections
 ) -> None:
-    """Listen at these addresses, which share `most` connections."""
-    connections = Connections(parts.config, most)
+    """Listen at these addresses, which share the number of `connections`."""
     for address in addresses:
         host, port = split_address(address)
-        listener = Listener(
-            runner,
-            host,
-            port,
-            tls=parts.tls.context,
-            connections=connections,
-            handshake_seconds=parts.config.limits.body_seconds,
-        )
+        listener = Listener(runner, host, port, tls=tls.context, connections=connections)
         try:
             await listener.start()
         except OSError as error:
@@ -333,11 +345,13 @@ def _build(
     live = LiveEvents(database, most_streams=config.limits.event_streams)
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
-    status = StatusService(database, config.server, push, ca, lambda: tls.not_after)
+    backups = BackupService(database, directory, config)
+    status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
     sessions = SessionService(database, config.auth)
     return Services(
         accounts=AccountService(database, config.auth, config.server.admin_url),
+        backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
@@ -349,10 +363,18 @@ def _build(
         housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
-            database, config, keys, push, ca, status.job_errors, lambda: tls.pair.certificate
+            database,
+            config,
+            keys,
+            push,
+            ca,
+            backups,
+            status.job_errors,
+            lambda: tls.pair.certificate,
         ),
         push=push,
         sessions=sessions,
         status=status,
+        strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),
     )

@@ -157,13 +157,26 @@ class AuthConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupConfig:
+    """`[backup]`: the encrypted file that is written to `backups/` every night."""
+
+    at: str = "03:15"  # the server's own time; empty: only by order
+    keep: int = 7  # of the nightly ones
+
+    def __post_init__(self) -> None:
+        if self.at and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", self.at):
+            raise ConfigError(f"backup.at must be a time such as 03:15, not {self.at!r}")
+        _check_range("backup.keep", self.keep, 1, 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsConfig:
     """`[limits]`: what one address, one token or one message may take."""
 
     exempt: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    connections: int = 4000  # fewer if the system has no descriptors for them
+    connections: int = 2500  # fewer if the system has no descriptors for them
     connections_per_address: int = 256
-    device_requests: int = 500  # being worked on; to others: 503 and when to come back
+    device_requests: int = 2000  # being worked on; to others: 503 and when to come back
     scep_per_minute: int = 60  # an address
     scep_per_second: int = 200  # all addresses together
     api_per_second: int = 100  # a token
@@ -206,6 +219,7 @@ class Config:
     mdm: MdmConfig = field(default_factory=MdmConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
+    backup: BackupConfig = field(default_factory=BackupConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 

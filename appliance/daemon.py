@@ -91,7 +91,14 @@ LAUNCHD = Manager(
         *("sysadminctl", "-addUser", "_appliance", "-UID", "399", "-roleAccount"),
         *("-home", str(_DATA), "-shell", "/usr/bin/false"),
     ),
-    start=(("launchctl", "bootstrap", "system", "/Library/LaunchDaemons/local.appliance.plist"),),
+    # The one that may run already must go first: launchd refuses to load it twice.
+    start=(
+        (
+            *("sh", "-c"),
+            "launchctl bootout system/local.appliance 2>/dev/null; "
+            "launchctl bootstrap system /Library/LaunchDaemons/local.appliance.plist",
+        ),
+    ),
     stop=(("launchctl", "bootout", "system/local.appliance"),),
     forget=(),
     show=("launchctl", "print", "system/local.appliance"),

@@ -190,3 +190,9 @@ class ServiceFailed(ApplianceError):
     """The service manager, or a command it needs, failed; `why` has its words."""
 
     code = "service.failed"
+
+
+class BackupUnusable(ApplianceError):
+    """A backup that is damaged, of another key, or of a newer release."""
+
+    code = "backup.unusable"

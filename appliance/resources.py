@@ -13,6 +13,7 @@ from pathlib import Path
 RECORD = "digests.json"  # written by build.spec
 
 _LIBRARY_PATH = "LD_LIBRARY_PATH"
+_START_ANEW = "PYINSTALLER_RESET_ENVIRONMENT"
 
 
 def frozen() -> bool:
@@ -34,7 +35,8 @@ def outside_environment() -> Iterator[None]:
     """For the time of a `with`, let what is started find its own libraries instead of ours.
 
     The frozen executable finds its libraries by LD_LIBRARY_PATH, which a browser or systemctl
-    must not inherit; its own children need it.
+    must not inherit; its own children need it. An executable of this program that is started as
+    a program of its own, such as an installed copy, finds its libraries anew.
     """
     ours = os.environ.get(_LIBRARY_PATH)
     if ours is None or not frozen():
@@ -42,6 +44,7 @@ def outside_environment() -> Iterator[None]:
         return
     theirs = os.environ.get(f"{_LIBRARY_PATH}_ORIG")
     try:
+        os.environ[_START_ANEW] = "1"
         if theirs is None:
             del os.environ[_LIBRARY_PATH]
         else:
@@ -49,6 +52,7 @@ def outside_environment() -> Iterator[None]:
         yield
     finally:
         os.environ[_LIBRARY_PATH] = ours
+        del os.environ[_START_ANEW]
 
 
 def package_dir() -> Path:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyrage
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -195,6 +196,13 @@ def _check_vault() -> str:
     return "AES-256-GCM"
 
 
+def _check_backup() -> str:
+    identity = pyrage.x25519.Identity.generate()
+    sealed = pyrage.encrypt(_TEXT, [identity.to_public()])
+    _demand(pyrage.decrypt(sealed, [identity]) == _TEXT, "a backup opens to something else")
+    return "age"
+
+
 def _check_passwords() -> str:
     made = Argon2id(salt=b"0" * 16, length=32, iterations=1, lanes=1, memory_cost=8192)
     Argon2id.verify_phc_encoded(b"secret", made.derive_phc_encoded(b"secret"))
@@ -252,6 +260,7 @@ CHECKS: Mapping[str, Callable[[], str]] = {
     "encryption": _check_encryption,
     "SCEP": _check_scep,
     "vault": _check_vault,
+    "backup": _check_backup,
     "passwords": _check_passwords,
     "push": _check_push,
     "event loop": _check_event_loop,

@@ -14,14 +14,20 @@ function localize(root) {
   }
 }
 
-// "Sent in 7 s": the number in the server's sentence is replaced, so it stays in its language.
+// "Sent in 7 s": the number in the server's sentence is replaced, so it stays in its language. The
+// seconds are the server's and the stopwatch ours: the clock of this computer may be wrong.
+const ends = new WeakMap();
+
 function countDown() {
-  for (const hold of document.querySelectorAll(".hold[data-until]")) {
-    const left = Math.ceil((new Date(hold.dataset.until) - Date.now()) / SECOND_MS);
+  for (const hold of document.querySelectorAll(".hold:not(.over)")) {
+    if (!ends.has(hold)) ends.set(hold, performance.now() + hold.dataset.left * SECOND_MS);
+    const left = Math.ceil((ends.get(hold) - performance.now()) / SECOND_MS);
     const text = hold.querySelector("p");
-    if (left <= 0) hold.classList.add("over");
-    const next = text.textContent.replace(/\d+/, String(Math.max(left, 0)));
+    const next = left > 0 ? text.textContent.replace(/\d+/, String(left)) : hold.dataset.over;
     if (next !== text.textContent) text.textContent = next;
+    if (left > 0) continue;
+    hold.classList.add("over");
+    document.dispatchEvent(new Event("hold-over")); // what became of it, the server knows
   }
 }
 

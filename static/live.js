@@ -115,6 +115,8 @@ function open() {
     clearTimeout(opening);
     failures = 0;
     show("live");
+    // That Apple accepted a push, or that a device connected, is told once and replayed to nobody.
+    if (document.querySelector("[data-live] .stages .next")) mark("command");
     if (stale.size > 0) timer ||= setTimeout(refresh, GATHER_MS);
   };
   source.onerror = fail;
@@ -136,6 +138,7 @@ if (regions().length > 0) {
     mark();
     open();
   });
+  document.addEventListener("hold-over", () => mark("command"));
   addEventListener("online", open);
   addEventListener("offline", () => show("offline"));
   addEventListener("pagehide", close);

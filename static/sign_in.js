@@ -47,6 +47,11 @@ function offerToShowPasswords() {
 }
 
 offerToShowPasswords();
+// The address with a code, opened where this page is open already, loads nothing anew.
+addEventListener("hashchange", () => {
+  const code = takeCode();
+  if (code) useCode(code);
+});
 const code = takeCode();
 if (code) useCode(code);
 else goOnIfSignedIn();

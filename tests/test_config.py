@@ -20,7 +20,8 @@ def _load(tmp_path: Path, text: str, environment: dict[str, str] | None = None) 
 def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
     assert Config.load(tmp_path, file=_EXAMPLE, environment={}) == Config(data=tmp_path)
     text = _EXAMPLE.read_text()
-    for section in ("server", "push", "enroll", "scep", "mdm", "api", "auth", "limits", "log"):
+    sections = ("server", "push", "enroll", "scep", "mdm", "api", "auth", "backup", "limits", "log")
+    for section in sections:
         for key in type(getattr(Config(data=tmp_path), section)).__dataclass_fields__:
             assert f"\n{key} = " in text
 
@@ -47,6 +48,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("[push]\nport = 70000\n", "push.port must be between 1 and 65535, not 70000"),
         ('[server]\nurl = "http://a"\n', "server.url must look like https://host"),
         ('[server]\nlisten = ["8443"]\n', "'8443' is not ADDRESS:PORT"),
+        ('[backup]\nat = "3:15"\n', "backup.at must be a time such as 03:15"),
         ("[push\n", "appliance.toml"),
     ],
 )

@@ -28,6 +28,8 @@ NOUNS = {
     "push-cert": "push_cert:push_cert",
     "tls": "tls:tls",
     "ca": "ca:ca",
+    "backup": "backup:backup",
+    "restore": "restore:restore",
     "token": "token:token",
     "user": "user:user",
     "open": "open:open_",

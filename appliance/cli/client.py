@@ -52,11 +52,17 @@ class Client:
             raise ServerUnreachable("the connection broke off", why=str(error)) from error
 
     async def call(
-        self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> Any:
-        """Return the JSON of the answer, None if there is none."""
+        """Return the JSON of the answer, None if there is none; `options` are aiohttp's."""
         given = {name: str(value) for name, value in (query or {}).items() if value is not None}
-        raw = await self.bytes(method, path, json=body, params=given)
+        raw = await self.bytes(method, path, json=body, params=given, **options)
         return json.loads(raw) if raw else None
 
     async def pages(self, path: str, *, query: Mapping[str, Any], limit: int | None) -> Any:

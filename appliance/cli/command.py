@@ -13,7 +13,15 @@ import click
 from appliance.cli.client import Client, call, run, segment
 from appliance.cli.durations import until
 from appliance.cli.exits import FAILED, PARTLY_FAILED, TIMED_OUT
-from appliance.cli.output import moment, note, print_facts, print_json, print_table
+from appliance.cli.output import (
+    moment,
+    note,
+    print_done,
+    print_facts,
+    print_json,
+    print_list,
+    print_table,
+)
 from appliance.cli.parameters import parse_parameters
 from appliance.cli.settings import Group, Settings
 from appliance.mdm.catalogue import catalogue
@@ -36,18 +44,18 @@ def types(settings: Settings, query: str | None) -> None:
     wanted = [
         item for item in answer["items"] if (query or "").lower() in item["request_type"].lower()
     ]
-    if settings.json:
-        print_json({**answer, "items": wanted})
-        return
-    rows = [
-        (
-            item["request_type"] + ("!" if item["dangerous"] else ""),
-            sorted(item["platforms"]),
-            [key + ("*" if key in item["required"] else "") for key in item["keys"]],
-        )
-        for item in wanted
-    ]
-    print_table(("REQUEST TYPE", "PLATFORMS", "KEYS (* required)"), rows, empty="none of that name")
+    print_list(
+        {**answer, "items": wanted},
+        {
+            "REQUEST TYPE": lambda item: item["request_type"] + ("!" if item["dangerous"] else ""),
+            "PLATFORMS": lambda item: sorted(item["platforms"]),
+            "KEYS (* required)": lambda item: [
+                key + ("*" if key in item["required"] else "") for key in item["keys"]
+            ],
+        },
+        as_json=settings.json,
+        empty="none of that name",
+    )
 
 
 @command.command()
@@ -91,10 +99,46 @@ def show(settings: Settings, uuid: str) -> None:
 def cancel(settings: Settings, uuid: str) -> None:
     """Cancel a command that no device has received."""
     answer = call(settings, "DELETE", f"{_PATH}/{segment(uuid)}")
+    print_done(answer, f"{uuid} is {answer['status']}", as_json=settings.json)
+
+
+@command.command()
+@click.argument("uuid", metavar="UUID")
+@click.option("--confirm", metavar="SERIAL", help="The device's serial number.")
+@click.pass_obj
+def release(settings: Settings, uuid: str, confirm: str | None) -> None:
+    """Send a dangerous command that was held when a backup was restored."""
+    body = {} if confirm is None else {"confirm": {"serial_number": confirm}}
+    answer = call(settings, "POST", f"{_PATH}/{segment(uuid)}/release", body=body)
     if settings.json:
         print_json(answer)
     else:
-        note(f"{uuid} is {answer['status']}")
+        note(f"{uuid} is released")
+
+
+@command.command()
+@click.pass_obj
+def restored(settings: Settings) -> None:
+    """List what a restore has held, or may make happen twice."""
+    answer = call(settings, "GET", "/api/v1/restored-commands")
+    if settings.json:
+        print_json(answer)
+        return
+    print_restored(answer["items"])
+
+
+def print_restored(items: list[dict[str, Any]]) -> None:
+    """Print what a person has to think of after a restore."""
+    rows = [
+        (
+            item["id"],
+            item["name"],
+            item["request_type"],
+            "held" if item["held"] else "may happen twice",
+        )
+        for item in items
+    ]
+    print_table(("COMMAND", "DEVICE", "REQUEST TYPE", "STATE"), rows, empty="nothing is left")
 
 
 def _order(

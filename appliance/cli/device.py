@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from appliance.cli.client import call, run, segment
-from appliance.cli.output import moment, note, print_facts, print_json, print_table
+from appliance.cli.output import (
+    Columns,
+    moment,
+    print_done,
+    print_facts,
+    print_json,
+    print_list,
+    time_of,
+)
 from appliance.cli.settings import Group, Settings
 
 _PATH = "/api/v1/devices"
@@ -26,16 +34,13 @@ def device() -> None:
 def listing(settings: Settings, query: str | None, limit: int | None) -> None:
     """List devices; QUERY is looked for in id, serial number, name, model and OS version."""
     answer = run(settings, lambda client: client.pages(_PATH, query={"q": query}, limit=limit))
-    if settings.json:
-        print_json(answer)
-        return
-    keys = ("id", "serial_number", "name", "model", "os_version", "state")
-    rows = [
-        (*(item[key] for key in keys), moment(item["last_seen"]), item["queue_depth"])
-        for item in answer["items"]
-    ]
-    columns = ("ID", "SERIAL", "NAME", "MODEL", "OS", "STATE", "LAST SEEN", "QUEUED")
-    print_table(columns, rows, empty="no devices; `appliance enroll link` lets one enroll")
+    columns: Columns = {
+        "ID": "id", "SERIAL": "serial_number", "NAME": "name", "MODEL": "model",
+        "OS": "os_version", "STATE": "state", "LAST SEEN": time_of("last_seen"),
+        "QUEUED": "queue_depth",
+    }  # fmt: skip
+    empty = "no devices; `appliance enroll link` lets one enroll"
+    print_list(answer, columns, as_json=settings.json, empty=empty)
 
 
 @device.command()
@@ -54,20 +59,11 @@ def history(settings: Settings, name: str, limit: int) -> None:
     """List a device's commands, newest first."""
     path = f"{_PATH}/{segment(name)}/commands"
     answer = run(settings, lambda client: client.pages(path, query={}, limit=limit))
-    if settings.json:
-        print_json(answer)
-        return
-    rows = [
-        (
-            item["id"],
-            item["request_type"],
-            item["status"],
-            moment(item["queued_at"]),
-            moment(item["finished_at"]),
-        )
-        for item in answer["items"]
-    ]
-    print_table(("ID", "REQUEST TYPE", "STATUS", "QUEUED", "FINISHED"), rows, empty="no commands")
+    columns: Columns = {
+        "ID": "id", "REQUEST TYPE": "request_type", "STATUS": "status",
+        "QUEUED": time_of("queued_at"), "FINISHED": time_of("finished_at"),
+    }  # fmt: skip
+    print_list(answer, columns, as_json=settings.json, empty="no commands")
 
 
 @device.command()
@@ -78,14 +74,8 @@ def events(settings: Settings, name: str, limit: int) -> None:
     """List what happened to a device, newest first."""
     path = f"{_PATH}/{segment(name)}/events"
     answer = run(settings, lambda client: client.pages(path, query={}, limit=limit))
-    if settings.json:
-        print_json(answer)
-        return
-    rows = [
-        (moment(item["at"]), item["kind"], json.dumps(item["data"]) if item["data"] else "")
-        for item in answer["items"]
-    ]
-    print_table(("AT", "EVENT", "DATA"), rows, empty="no events")
+    columns: Columns = {"AT": time_of("at"), "EVENT": "kind", "DATA": _data}
+    print_list(answer, columns, as_json=settings.json, empty="no events")
 
 
 @device.command()
@@ -136,10 +126,11 @@ def renew_identity(settings: Settings, name: str) -> None:
 
 def _act(settings: Settings, name: str, verb: str, text: str, *, body: Any = None) -> None:
     answer = call(settings, "POST", f"{_PATH}/{segment(name)}/{verb}", body=body)
-    if settings.json:
-        print_json(answer)
-    else:
-        note(f"{answer['id']} {text}")
+    print_done(answer, f"{answer['id']} {text}", as_json=settings.json)
+
+
+def _data(item: Any) -> str:
+    return json.dumps(item["data"]) if item["data"] else ""
 
 
 def _print_device(settings: Settings, answer: dict[str, Any]) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from appliance.cli.client import Client, call, run, segment
-from appliance.cli.output import moment, note, print_facts, print_json, print_table
+from appliance.cli.output import Columns, print_done, print_facts, print_json, print_list, time_of
 from appliance.cli.settings import Group, Settings
 
 _PATH = "/api/v1/enrollment-links"
@@ -50,10 +49,8 @@ def profile(settings: Settings, output: Path, code: str | None) -> None:
 
     used, content = run(settings, fetch, serverless=True)
     output.write_bytes(content)
-    if settings.json:
-        print_json({"code": used, "file": str(output)})
-    else:
-        note(f"{output}: holds a one-time challenge, for one device (link {used})")
+    text = f"{output}: holds a one-time challenge, for one device (link {used})"
+    print_done({"code": used, "file": str(output)}, text, as_json=settings.json)
 
 
 @enroll.command("list")
@@ -61,12 +58,12 @@ def profile(settings: Settings, output: Path, code: str | None) -> None:
 def listing(settings: Settings) -> None:
     """List the links, newest first."""
     answer = call(settings, "GET", _PATH, serverless=True)
-    if settings.json:
-        print_json(answer)
-        return
-    rows = [_row(item) for item in answer["items"]]
-    columns = ("CODE", "STATE", "USED", "EXPIRES", "LABEL")
-    print_table(columns, rows, empty="no links; make one with `appliance enroll link`")
+    columns: Columns = {
+        "CODE": "code", "STATE": "state", "USED": lambda item: f"{item['used']} of {item['uses']}",
+        "EXPIRES": time_of("expires_at"), "LABEL": "label",
+    }  # fmt: skip
+    empty = "no links; make one with `appliance enroll link`"
+    print_list(answer, columns, as_json=settings.json, empty=empty)
 
 
 @enroll.command()
@@ -75,12 +72,4 @@ def listing(settings: Settings) -> None:
 def revoke(settings: Settings, code: str) -> None:
     """Revoke a link and every profile that came of it."""
     answer = call(settings, "DELETE", f"{_PATH}/{segment(code)}", serverless=True)
-    if settings.json:
-        print_json(answer)
-    else:
-        note(f"link {code} is revoked")
-
-
-def _row(item: dict[str, Any]) -> tuple[Any, ...]:
-    used = f"{item['used']} of {item['uses']}"
-    return item["code"], item["state"], used, moment(item["expires_at"]), item["label"]
+    print_done(answer, f"link {code} is revoked", as_json=settings.json)

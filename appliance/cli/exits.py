@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from appliance.errors import (
     ApplianceError,
+    BackupUnusable,
     ClockWrong,
     ConfigError,
     ConfirmationRequired,
@@ -73,6 +74,7 @@ _BY_ERROR: Mapping[type[ApplianceError], int] = {
     StoreDamaged: DAMAGED,
     TimedOut: TIMED_OUT,
     ConfirmationRequired: CONFIRMATION_MISSING,
+    BackupUnusable: DAMAGED,
 }
 
 _BY_STATUS = {

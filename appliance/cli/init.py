@@ -22,6 +22,8 @@ _NEXT = """\
   3. get a push certificate from identity.apple.com and import it
                              appliance push-cert import push.pem push.key --data {data}
   4. let a device enroll     appliance enroll link --data {data}
+Backups are encrypted. This key alone opens them, and it is shown this once: keep it somewhere else.
+  {backup_key}
 The URL {url} is part of every enrollment: devices never accept another one."""
 
 _CONFIGURATION = """\
@@ -41,12 +43,13 @@ def init(settings: Settings, url: str, organization: str | None) -> None:
     from appliance.app import initialise
 
     config = _configured(settings.directory, url, organization)
-    setup = asyncio.run(initialise(config, settings=_settings(config)))
+    made = asyncio.run(initialise(config, settings=_settings(config)))
     facts = {
         "data": str(config.data),
         "url": config.server.url,
-        "setup_code": setup.code,
-        "setup_url": setup.url,
+        "setup_code": made.setup.code,
+        "setup_url": made.setup.url,
+        "backup_key": made.backup_key,
     }
     if settings.json:
         print_json(facts)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import click
 
 from appliance.errors import ApplianceError
+
+# Of a list: heading → the key of an item, or what makes the cell of an item.
+Columns: TypeAlias = Mapping[str, str | Callable[[Any], Any]]
 
 _LONGEST_CELL = 60
 
@@ -16,6 +19,32 @@ _LONGEST_CELL = 60
 def print_json(value: Any) -> None:
     """Print `value` as JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_list(
+    answer: Mapping[str, Any],
+    columns: Columns,
+    *,
+    as_json: bool,
+    empty: str = "",
+) -> None:
+    """Print a list of the API: as it is in JSON, else as a table; `empty` is for no item."""
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        [item[what] if isinstance(what, str) else what(item) for what in columns.values()]
+        for item in answer["items"]
+    ]
+    print_table(list(columns), rows, empty=empty)
+
+
+def print_done(answer: Any, text: str, *, as_json: bool) -> None:
+    """Print what the API answered to a change: in JSON, else as a message."""
+    if as_json:
+        print_json(answer)
+    else:
+        note(text)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "") -> None:
@@ -71,6 +100,11 @@ def cell(value: Any) -> str:
 def moment(value: str | None) -> str | None:
     """Shorten RFC 3339 in UTC to the second: `2026-01-31 12:00:00Z`."""
     return None if value is None else f"{value[:10]} {value[11:19]}Z"
+
+
+def time_of(key: str) -> Callable[[Any], str | None]:
+    """Return a column of `print_list`: the time under `key`."""
+    return lambda item: moment(item[key])
 
 
 def printable(text: str) -> str:

@@ -191,7 +191,9 @@ def _tell(event: dict[str, Any]) -> None:
             output.note(f"its trust anchor: {event['ca_file']}")
             output.note(f"push certificate: {event['certificate']}, key {event['key']}")
         case "enrolled":
-            output.note(f"enrolled {output.printable(event['name'])} {event['udid']}")
+            name, profile = output.printable(event["name"]), event["profile"]
+            doubt = "" if profile == "verified" else f", by a profile that is {profile}"
+            output.note(f"enrolled {name} {event['udid']}{doubt}")
         case "failed":
             output.note(f"not enrolled: {event['udid']}: {output.printable(event['reason'])}")
         case _:

@@ -33,6 +33,7 @@ def status(settings: Settings) -> None:
             "tls until": moment(answer["tls_not_after"]),
             "identities": f"{authority['valid']} valid, {authority['revoked']} revoked",
             "database": f"{answer['database_bytes'] / 1e6:.1f} MB",
+            "last backup": moment(answer["last_backup_at"]) or "never",
         }
     )
     for problem in answer["problems"]:

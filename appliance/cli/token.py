@@ -6,7 +6,7 @@ import click
 
 from appliance.cli.client import call, segment
 from appliance.cli.durations import until
-from appliance.cli.output import moment, note, print_json, print_table
+from appliance.cli.output import Columns, note, print_json, print_list, time_of
 from appliance.cli.settings import Group, Settings
 
 _PATH = "/api/v1/tokens"
@@ -44,20 +44,11 @@ def create(settings: Settings, name: str, scopes: tuple[str, ...], expires: str 
 def listing(settings: Settings) -> None:
     """List the tokens, without their texts."""
     answer = call(settings, "GET", _PATH, serverless=True)
-    if settings.json:
-        print_json(answer)
-        return
-    rows = [
-        (
-            item["name"],
-            item["scopes"],
-            moment(item["created_at"]),
-            moment(item["expires_at"]),
-            moment(item["revoked_at"]),
-        )
-        for item in answer["items"]
-    ]
-    print_table(("NAME", "SCOPES", "CREATED", "EXPIRES", "REVOKED"), rows, empty="no tokens yet")
+    columns: Columns = {
+        "NAME": "name", "SCOPES": "scopes", "CREATED": time_of("created_at"),
+        "EXPIRES": time_of("expires_at"), "REVOKED": time_of("revoked_at"),
+    }  # fmt: skip
+    print_list(answer, columns, as_json=settings.json, empty="no tokens yet")
 
 
 @token.command()

@@ -7,7 +7,7 @@ import sys
 import click
 
 from appliance.cli.client import call, segment
-from appliance.cli.output import moment, note, print_json, print_table
+from appliance.cli.output import Columns, note, print_done, print_list, time_of
 from appliance.cli.settings import Group, Settings
 
 _PATH = "/api/v1/users"
@@ -25,10 +25,7 @@ def add(settings: Settings, name: str) -> None:
     """Make a user. The password is asked for, or read from stdin."""
     body = {"name": name, "password": _password()}
     answer = call(settings, "POST", _PATH, body=body, serverless=True)
-    if settings.json:
-        print_json(answer)
-    else:
-        note(f"{answer['name']} can sign in now")
+    print_done(answer, f"{answer['name']} can sign in now", as_json=settings.json)
 
 
 @user.command("list")
@@ -36,20 +33,12 @@ def add(settings: Settings, name: str) -> None:
 def listing(settings: Settings) -> None:
     """List the users."""
     answer = call(settings, "GET", _PATH, serverless=True)
-    if settings.json:
-        print_json(answer)
-        return
-    rows = [
-        (
-            item["name"],
-            moment(item["created_at"]),
-            moment(item["password_changed_at"]),
-            moment(item["signed_in_at"]),
-        )
-        for item in answer["items"]
-    ]
-    columns = ("NAME", "CREATED", "PASSWORD CHANGED", "SIGNED IN")
-    print_table(columns, rows, empty="no users yet; `appliance open` shows how to make the first")
+    columns: Columns = {
+        "NAME": "name", "CREATED": time_of("created_at"),
+        "PASSWORD CHANGED": time_of("password_changed_at"), "SIGNED IN": time_of("signed_in_at"),
+    }  # fmt: skip
+    empty = "no users yet; `appliance open` shows how to make the first"
+    print_list(answer, columns, as_json=settings.json, empty=empty)
 
 
 @user.command()

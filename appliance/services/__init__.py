@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.services.accounts import AccountService
+from appliance.services.backups import BackupService
 from appliance.services.ca import CertificateAuthority
 from appliance.services.checkin import CheckinService
 from appliance.services.commands import CommandService
@@ -17,6 +18,7 @@ from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
+from appliance.services.strangers import Strangers
 from appliance.services.tokens import TokenService
 
 
@@ -25,6 +27,7 @@ class Services:
     """One of each, sharing one store."""
 
     accounts: AccountService
+    backups: BackupService
     ca: CertificateAuthority
     checkins: CheckinService
     commands: CommandService
@@ -37,4 +40,5 @@ class Services:
     push: PushService
     sessions: SessionService
     status: StatusService
+    strangers: Strangers
     tokens: TokenService

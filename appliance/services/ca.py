@@ -170,6 +170,8 @@ class CertificateAuthority:
     ) -> bytes:
         now = now_ms()
         refuse_behind(now)
+        if now >= self._certificate.not_valid_after_utc.timestamp() * 1000:
+            raise NotAuthorized("the certificate authority has ended")
         authority = await self._database.read(lambda db: _authority(db, request, wish, now))
         if isinstance(authority, Issued):  # the reply was lost: the same one, not a second
             certificate = x509.load_der_x509_certificate(authority.der)
@@ -245,6 +247,7 @@ class CertificateAuthority:
 
         def unit(db: Connection) -> None:
             code = links.link_of(db, sha256)
+            links.void_expired(db, now)  # before the clock can be set back
             if code is None:
                 return
             kind, link = "certificate.refused", links.reference(code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from appliance.errors import ConfirmationRequired, Conflict, InvalidRequest, Not
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
 from appliance.store import devices, events, pushes
-from appliance.store.commands import NewCommand
+from appliance.store.commands import CommandRecord, NewCommand
 from appliance.store.database import Connection
 from appliance.store.devices import Device
 
@@ -187,6 +187,18 @@ def check_device(
     return [*support.refusals, *support.warnings]
 
 
+def is_dangerous(request_type: str, parameters: Mapping[str, Any], management_profile: str) -> bool:
+    """Tell whether a command locks, erases or lets go of its device.
+
+    Args:
+        management_profile: the identifier of the profile that makes devices ours.
+    """
+    if request_type == "RemoveProfile":
+        return parameters.get("Identifier") == management_profile
+    spec = catalogue().get(request_type)
+    return spec is not None and spec.dangerous
+
+
 def check_danger(order: CommandOrder, draft: Draft, targets: list[Device]) -> None:
     """Refuse a dangerous command that lacks its safeguards.
 
@@ -194,21 +206,53 @@ def check_danger(order: CommandOrder, draft: Draft, targets: list[Device]) -> No
         ScopeMissing, ConfirmationRequired: it does.
     """
     if not order.may_danger:
-        raise ScopeMissing(
-            f"{draft.request_type} needs the scope danger",
-            fix="use a token made with `appliance token create NAME --scope danger`",
-        )
+        raise _scope_missing(draft.request_type)
     if not order.confirmation:
         return
     if len(targets) != 1:
         raise ConfirmationRequired(
             f"{draft.request_type} is sent to one device at a time", pointer="/targets"
         )
-    expected = targets[0].serial_number or targets[0].id
-    if (order.confirm or {}).get("serial_number") != expected:
-        raise ConfirmationRequired(
-            f"{draft.request_type} must be confirmed",
-            pointer="/confirm/serial_number",
-            why="it cannot be undone",
-            fix="repeat it with confirm.serial_number set to the device's serial number",
-        )
+    if (order.confirm or {}).get("serial_number") != _proof(targets[0]):
+        raise _unconfirmed(draft.request_type)
+
+
+def confirmed_target(
+    db: Connection,
+    records: Sequence[CommandRecord],
+    serial_number: str | None,
+    *,
+    may_danger: bool,
+) -> str:
+    """Return the channel of a command whose device `serial_number` names.
+
+    Raises:
+        ScopeMissing, ConfirmationRequired: a safeguard is missing.
+    """
+    if not may_danger:
+        raise _scope_missing(records[0].request_type)
+    for record in records:
+        device = devices.get(db, record.target)
+        if device is not None and serial_number == _proof(device):
+            return record.target
+    raise _unconfirmed(records[0].request_type)
+
+
+def _proof(device: Device) -> str:
+    return device.serial_number or device.id
+
+
+def _scope_missing(request_type: str) -> ScopeMissing:
+    return ScopeMissing(
+        f"{request_type} needs the scope danger",
+        fix="use a token made with `appliance token create NAME --scope danger`",
+    )
+
+
+def _unconfirmed(request_type: str) -> ConfirmationRequired:
+    return ConfirmationRequired(
+        f"{request_type} must be confirmed",
+        pointer="/confirm/serial_number",
+        why="it cannot be undone",
+        fix="repeat it with confirm.serial_number set to the device's serial number",
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance import logs
 from appliance.errors import Conflict, InvalidRequest, NotFound
-from appliance.mdm.catalogue import build_command, catalogue
+from appliance.mdm.catalogue import build_command
 from appliance.mdm.command import CommandResult, Status, encode_command
 from appliance.mdm.profile import enrollment_profile_identifier
 from appliance.services.clock import now_ms
@@ -25,7 +25,9 @@ from appliance.services.command_orders import (
     audit,
     check_danger,
     check_device,
+    confirmed_target,
     draft_of,
+    is_dangerous,
     moments_of,
     target_of,
 )
@@ -34,10 +36,11 @@ from appliance.services.live import LiveEvents
 from appliance.services.paging import entries_before
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
-from appliance.store import commands, devices, enrollments, escrow, events
+from appliance.store import commands, devices, enrollments, escrow, events, pushes, restored
 from appliance.store.commands import CommandRecord, HandedOut, NewCommand
 from appliance.store.database import Connection, Database, from_ms
 from appliance.store.devices import Device
+from appliance.store.restored import RestoredCommand
 from appliance.wire.cms import Signer
 
 logger = logging.getLogger(__name__)
@@ -122,13 +125,13 @@ class CommandService:
         def unit(db: Connection) -> list[Queued]:
             found = [target_of(db, name) for name in order.targets]
             targets = list({target.id: target for target in found}.values())
-            is_dangerous = self._is_dangerous(draft)
-            if is_dangerous:
+            dangerous = is_dangerous(draft.request_type, draft.parameters, self._management_profile)
+            if dangerous:
                 check_danger(order, draft, targets)
             made = [self._make(db, draft, target, moments) for target in targets]
             rows = [row for row, _ in made]
             commands.enqueue(db, rows, now)
-            if is_dangerous or order.reason:
+            if dangerous or order.reason:
                 audit(db, order, rows, now)
             if order.push:
                 announce(db, rows, now)
@@ -205,6 +208,41 @@ class CommandService:
 
         return self._unsealed(await self._database.write(unit))
 
+    async def release(
+        self, command_uuid: str, serial_number: str | None, *, may_danger: bool, by: str
+    ) -> list[CommandRecord]:
+        """Let go of a command that a restore has held, for the device of this serial number.
+
+        Raises:
+            NotFound: there never was such a command.
+            ScopeMissing, ConfirmationRequired: a safeguard is missing.
+            Conflict: it is not held.
+        """
+        now = now_ms()
+
+        def unit(db: Connection) -> list[CommandRecord]:
+            found = commands.find(db, command_uuid, now)
+            if not found:
+                raise NotFound("command", command_uuid)
+            target = confirmed_target(db, found, serial_number, may_danger=may_danger)
+            if not restored.release(db, command_uuid, target, now, by=by):
+                raise Conflict(
+                    f"command {command_uuid} is not held",
+                    code="command.not_held",
+                    why="only what waited in a backup is held when that is restored",
+                )
+            pushes.request(db, target, now)
+            return commands.find(db, command_uuid, now)
+
+        records = self._unsealed(await self._database.write(unit))
+        self._wake()
+        return records
+
+    async def restored(self) -> list[RestoredCommand]:
+        """Return what was unfinished in the backup that was restored, and still is."""
+        now = now_ms()
+        return await self._database.read(lambda db: restored.unfinished(db, now))
+
     async def wait(self, command_uuid: str, seconds: float) -> list[CommandRecord]:
         """Return the command when it is finished, or as it is after `seconds`."""
         deadline = asyncio.get_running_loop().time() + min(seconds, _LONGEST_WAIT_SECONDS)
@@ -226,12 +264,6 @@ class CommandService:
     def _unsealed_one(self, record: CommandRecord) -> CommandRecord:
         answer = self._vault.open("answer", f"{record.id}:{record.target}", record.answer or b"")
         return replace(record, answer=answer, answer_sealed=False)
-
-    def _is_dangerous(self, draft: Draft) -> bool:
-        if draft.request_type == "RemoveProfile":
-            return draft.parameters.get("Identifier") == self._management_profile
-        spec = catalogue().get(draft.request_type)
-        return spec is not None and spec.dangerous
 
     def _make(
         self, db: Connection, draft: Draft, target: Device, moments: Moments

@@ -19,7 +19,7 @@ from appliance.services.mounts import refuse_network
 from appliance.wire import certificates
 
 _TLS_RENEW_DAYS = 30
-_NOBODYS = {"lost+found"}  # an empty volume has it
+NOBODYS = {"lost+found"}  # an empty volume has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -42,6 +42,7 @@ class DataDirectory:
         self.run = self.path / "run"
         self.socket = self.run / "api.sock"
         self.backups = self.path / "backups"
+        self.recipient = self.keys / "backup.recipient"  # whom backups are encrypted to
         self._unfinished = self.path / "init.unfinished"  # from the start of `init` to its end
 
     def is_initialised(self) -> bool:
@@ -211,6 +212,10 @@ class DataDirectory:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        self.publish(partial, path)
+
+    def publish(self, partial: Path, path: Path) -> None:
+        """Give a file that is whole and on the disk its name."""
         partial.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
@@ -226,7 +231,7 @@ class DataDirectory:
                 why="it holds an appliance; keys that devices trust are never replaced",
                 fix="choose an empty directory, or run `appliance serve` with this one",
             )
-        foreign = {entry.name for entry in self.path.iterdir()} - _NOBODYS
+        foreign = {entry.name for entry in self.path.iterdir()} - NOBODYS
         if foreign and not self._unfinished.exists():
             raise Conflict(
                 f"{self.path} is not empty",
@@ -272,7 +277,7 @@ def _refuse_link(entry: Path) -> None:
 
 def _refuse_open(entry: Path) -> None:
     """Raise DataDirectoryUnusable if others could use `entry`, or own it."""
-    if entry.name in _NOBODYS:
+    if entry.name in NOBODYS:
         return
     try:
         status = entry.stat()

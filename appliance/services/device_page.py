@@ -145,8 +145,7 @@ _NOTHING = Payload(body=b"", sealed=True)
 
 
 def _is_awaited(record: CommandRecord, now: datetime) -> bool:
-    is_held = record.not_before is not None and record.not_before > now
-    return record.finished_at is None and not is_held
+    return record.finished_at is None and not record.is_held(now)
 
 
 def _overview(db: Connection, enrollment_id: str, now: int) -> DeviceOverview:

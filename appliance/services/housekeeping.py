@@ -6,7 +6,7 @@ import logging
 import time
 
 from appliance import logs
-from appliance.services.clock import DAY, HOUR, MINUTE, now_ms
+from appliance.services.clock import DAY, HOUR, MINUTE, is_behind, now_ms
 from appliance.services.sessions import SessionService
 from appliance.store import commands, events, links, pushes, settings
 from appliance.store.database import Connection, Database
@@ -52,7 +52,8 @@ class Housekeeping:
                 commands.release_by(db, latest=now + _LONGEST_HOLD_MS)
             if not self._believes(db, now):
                 return 0, self._pruned_until, True
-            settings.put(db, _CLOCK_SEEN, str(now))
+            if not is_behind(now):
+                settings.put(db, _CLOCK_SEEN, str(now))
             self._sessions.forget_expired(db, now)
             pruned_until = events.prune(
                 db,

@@ -12,6 +12,7 @@ from cryptography import x509
 
 from appliance.config import Config
 from appliance.services.activity import Line, lines
+from appliance.services.backups import BackupService, BackupState
 from appliance.services.ca import CertificateAuthority
 from appliance.services.clock import DAY, HOUR, is_behind, now_ms
 from appliance.services.data_directory import Keys
@@ -42,11 +43,14 @@ class NeedKind(StrEnum):
     CLOCK_LEAPT = "clock_leapt"
     JOB_FAILS = "job_fails"
     DISK_FULL = "disk_full"
+    BACKUP_FAILED = "backup_failed"
+    COMMANDS_HELD = "commands_held"
     PUSH_CERTIFICATE_MISSING = "push_certificate_missing"
     PUSH_CERTIFICATE_REFUSED = "push_certificate_refused"
     PUSH_CERTIFICATE_ENDS = "push_certificate_ends"
     TLS_ENDS = "tls_ends"
     CA_ENDS = "ca_ends"
+    BACKUP_KEY_MISSING = "backup_key_missing"
     IDENTITIES_END = "identities_end"
     PUSH_REFUSED = "push_refused"
     COMMANDS_FAILED = "commands_failed"
@@ -86,6 +90,7 @@ class Home:
     queue_depth: int
     tls: CertificateState
     ca: CertificateState
+    backup: BackupState
     database_bytes: int
     disk_free_bytes: int
     disk_total_bytes: int
@@ -116,6 +121,7 @@ class OverviewService:
         keys: Keys,
         push: PushService,
         ca: CertificateAuthority,
+        backups: BackupService,
         job_errors: Mapping[str, str],
         tls: Callable[[], x509.Certificate],
     ) -> None:
@@ -124,6 +130,7 @@ class OverviewService:
         self._keys = keys
         self._push = push
         self._ca = ca
+        self._backups = backups
         self._job_errors = job_errors
         self._tls = tls
 
@@ -144,10 +151,12 @@ class OverviewService:
         push = await self._push.status()
         tls, ca = certificate_state(self._tls()), certificate_state(self._keys.ca_certificate)
         disk = shutil.disk_usage(self._config.data)
+        backup = self._backups.state()
         needs = [
             *self._trouble(),
             *(Need(kind=NeedKind.JOB_FAILS, detail=name) for name in self._job_errors),
             *_server_needs(push, tls, ca, disk.free),
+            *_backup_needs(backup),
             *device_needs,
         ]
         order = list(NeedKind)
@@ -159,6 +168,7 @@ class OverviewService:
             queue_depth=queue_depth,
             tls=tls,
             ca=ca,
+            backup=backup,
             database_bytes=self._database.size_bytes(),
             disk_free_bytes=disk.free,
             disk_total_bytes=disk.total,
@@ -246,10 +256,17 @@ def _server_needs(
     return needs
 
 
+def _backup_needs(backup: BackupState) -> list[Need]:
+    if not backup.has_key:
+        return [Need(kind=NeedKind.BACKUP_KEY_MISSING)]
+    return [Need(kind=NeedKind.BACKUP_FAILED, detail=backup.error)] if backup.error else []
+
+
 def _device_needs(db: Connection, now: int, silent_before: int) -> list[Need]:
     ends_before = now + _ENDS_SOON_DAYS * DAY
     since, before = now - _FAILURES_STAY_MS, now - _PUT_OFF_MS
     concerns: dict[NeedKind, Concern] = {
+        NeedKind.COMMANDS_HELD: overview.commands_held(db, now=now, limit=_EXAMPLES),
         NeedKind.IDENTITIES_END: overview.identities_ending(
             db, before=ends_before, limit=_EXAMPLES
         ),

@@ -29,7 +29,7 @@ _BATCH = 500
 _AT_ONCE = 100
 _IDLE_SECONDS = 60.0
 _FIRST_RETRY_MS = 2_000
-_LONGEST_RETRY_MS = HOUR
+_LONGEST_RETRY_MS = 40 * MINUTE  # with its spread, an hour
 # A device that was told and did not come is told again, ever more rarely; also what wakes one
 # that answered NotNow.
 _REMINDERS_MS = (10 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR)

@@ -10,6 +10,7 @@ from functools import partial
 from appliance import __version__
 from appliance.config import ServerConfig
 from appliance.errors import Busy
+from appliance.services.backups import BackupService
 from appliance.services.ca import CaStatus, CertificateAuthority
 from appliance.services.clock import is_behind, now_ms
 from appliance.services.housekeeping import has_leapt
@@ -33,6 +34,8 @@ class Overview:
     ca: CaStatus
     tls_not_after: datetime
     database_bytes: int
+    last_backup_at: datetime | None
+    backup_failed: bool
     problems: list[str] = field(default_factory=list)
 
 
@@ -45,12 +48,14 @@ class StatusService:
         config: ServerConfig,
         push: PushService,
         ca: CertificateAuthority,
+        backups: BackupService,
         tls_not_after: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._config = config
         self._push = push
         self._ca = ca
+        self._backups = backups
         self._tls_not_after = tls_not_after
         self._started_at = datetime.now(UTC)
         self.job_errors: dict[str, str] = {}
@@ -94,6 +99,11 @@ class StatusService:
             problems.append(push.last_error)
         if (tls_not_after - datetime.now(UTC)).days < 14:
             problems.append("the server certificate ends within 14 days")
+        backups = self._backups.state()
+        if backups.error:
+            problems.append(f"the last backup failed: {backups.error}")
+        elif not backups.has_key:
+            problems.append("there is no key for backups; `appliance backup key` makes one")
         return Overview(
             version=__version__,
             url=self._config.base_url,
@@ -106,5 +116,7 @@ class StatusService:
             ca=await self._ca.status(),
             tls_not_after=tls_not_after,
             database_bytes=self._database.size_bytes(),
+            last_backup_at=None if backups.last is None else backups.last.created_at,
+            backup_failed=bool(backups.error),
             problems=problems,
         )

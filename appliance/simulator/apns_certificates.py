@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+_DAYS = 365  # as long as Apple issues push certificates for
 TOPIC = "com.apple.mgmt.External.3fe8c1d2-0000-4000-8000-000000000001"
 
 
@@ -91,14 +92,14 @@ class ApnsAuthority:
         *,
         valid: bool = True,
     ) -> x509.Certificate:
-        ends = datetime.now(UTC) + timedelta(days=30 if valid else -1)
+        ends = datetime.now(UTC) + timedelta(days=_DAYS if valid else -1)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(ends - timedelta(days=60))
+            .not_valid_before(ends - timedelta(days=2 * _DAYS))
             .not_valid_after(ends)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), False)
             .add_extension(

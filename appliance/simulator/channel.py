@@ -16,6 +16,7 @@ from xml.parsers.expat import ExpatError
 from cryptography import x509
 
 from appliance.simulator import cms
+from appliance.simulator.declarations import Declarations
 from appliance.simulator.failures import MessageRefused, ServerRefused, ToldToLeave
 from appliance.simulator.keys import Identity, PrivateKey
 from appliance.simulator.profile import Management
@@ -52,6 +53,7 @@ class Channel:
     token: bytes = field(repr=False)
     push_magic: str = field(repr=False)
     is_user: bool = False
+    declarations: Declarations = field(default_factory=Declarations)
     unsent: Report | None = None  # did not reach the server yet
     busy: bool = False
     woken: bool = False  # a push came while it was busy

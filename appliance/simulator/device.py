@@ -7,7 +7,7 @@ import random
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from appliance.simulator.identity import Applicant, ScepClient, identity_of
 from appliance.simulator.journal import Journal
 from appliance.simulator.keys import Identity, PrivateKey
 from appliance.simulator.profile import Enrollment, Management, Pkcs12Payload, read_enrollment
+from appliance.simulator.signatures import standing
 from appliance.simulator.state import DeviceState
 from appliance.simulator.transport import Transport
 from appliance.simulator.users import GONE, authenticate_user
@@ -121,12 +122,14 @@ class Device:
         """Install an enrollment profile; failures are journalled, and the answer is False."""
         self._key, self._anchors = key, anchors
         try:
-            await self._install(profile)
+            enrollment = await self._install(profile)
         except (SimulatorError, Refusal) as error:
             self.fail(str(error))
             return False
         self.status = Status.ENROLLED
-        self._world.journal.on_enrolled(self.state)
+        now = datetime.now(UTC) + self._clock_error
+        signature = standing(enrollment.chain, anchors, now)
+        self._world.journal.on_enrolled(self.state, signature)
         return True
 
     def fail(self, reason: str) -> None:
@@ -134,7 +137,7 @@ class Device:
         self.status = Status.FAILED
         self._world.journal.on_failed(self.state, reason)
 
-    async def _install(self, profile: bytes) -> None:
+    async def _install(self, profile: bytes) -> Enrollment:
         enrollment = read_enrollment(profile)
         identity = await self._obtain_identity(enrollment)
         management = enrollment.management
@@ -148,6 +151,7 @@ class Device:
         adopt(self.state, profile, connection.certificate)
         await self._escrow(connection)
         await self._connect_user(connection)
+        return enrollment
 
     async def _obtain_identity(self, enrollment: Enrollment) -> Identity:
         payload = enrollment.identity
@@ -290,7 +294,7 @@ class Device:
             asked = command
             command = await self._deliver(connection, channel, report)
             if reply.after is not After.NOTHING:
-                pause = await self._afterwards(connection, asked, reply.after)
+                pause = await self._afterwards(connection, channel, asked, reply.after)
                 if pause is not None or self.status is not Status.ENROLLED:
                     return pause
             pause = self._comes_back() if reply.status == "NotNow" else None
@@ -328,7 +332,7 @@ class Device:
         return self._world.unlocks_after
 
     async def _afterwards(
-        self, connection: Connection, command: Command, after: After
+        self, connection: Connection, channel: Channel, command: Command, after: After
     ) -> float | None:
         match after:
             case After.UNENROLL:
@@ -343,9 +347,8 @@ class Device:
             case After.RENEW:  # on failure the old profile and identity stay
                 await self._install(bytes(command.payload["Payload"]))
             case After.DECLARATIONS:
-                await connection.check_in(
-                    self.channels[0], "DeclarativeManagement", {"Endpoint": "tokens"}
-                )
+                ask = partial(connection.check_in, channel, "DeclarativeManagement")
+                await channel.declarations.synchronize(ask, bytes(command.payload.get("Data", b"")))
             case After.NOTHING | After.ERASE:
                 pass
         return None

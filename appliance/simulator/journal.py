@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.simulator.channel import Report
+from appliance.simulator.signatures import Standing
 from appliance.simulator.state import DeviceState
 
 Listener = Callable[[dict[str, Any]], None]
@@ -25,10 +26,10 @@ class Journal:
         self.left: Counter[str] = Counter()
         self.troubles: Counter[str] = Counter()
 
-    def on_enrolled(self, state: DeviceState) -> None:
-        """A device is enrolled."""
+    def on_enrolled(self, state: DeviceState, profile: Standing) -> None:
+        """A device is enrolled, by a profile whose signature it found so."""
         self.enrolled += 1
-        self._tell("enrolled", state)
+        self._tell("enrolled", state, profile=profile.value)
 
     def on_failed(self, state: DeviceState, reason: str) -> None:
         """A device could not enroll."""

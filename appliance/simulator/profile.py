@@ -18,6 +18,8 @@ _MDM = "com.apple.mdm"
 _SCEP = "com.apple.security.scep"
 _PKCS12 = "com.apple.security.pkcs12"
 _ROOTS = ("com.apple.security.root", "com.apple.security.pem")
+# What `plistlib` raises for what is no property list.
+_UNREADABLE = (ValueError, LookupError, AttributeError, ExpatError, plistlib.InvalidFileException)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,26 +29,32 @@ class Profile:
     plist: Mapping[str, Any]
     xml: bytes
     signer: x509.Certificate | None
+    chain: tuple[x509.Certificate, ...] = ()  # the signer, then the others of the signature
 
     @classmethod
     def read(cls, data: bytes) -> Profile:
         """Read the file; ProfileRefused for what is no profile or wrongly signed."""
         signer, xml = None, data
+        chain: tuple[x509.Certificate, ...] = ()
         if data[:1] == b"\x30":
             try:
                 verified = cms.verify(data)
             except MessageRefused as error:
                 raise ProfileRefused(f"the profile's signature: {error}") from error
             signer, xml = verified.signer, verified.content or b""
+            chain = (signer, *(one for one in verified.certificates if one != signer))
         try:
             plist = plistlib.loads(xml)
-        except (ValueError, ExpatError, plistlib.InvalidFileException) as error:
+        except _UNREADABLE as error:
             raise ProfileRefused(f"not a configuration profile: {error}") from error
         if not isinstance(plist, dict) or plist.get("PayloadType") != "Configuration":
             raise ProfileRefused("not a configuration profile: its PayloadType is another")
         if plist.get("IsEncrypted"):
             raise ProfileRefused("the profile is encrypted for a device that has an identity")
-        return cls(plist=plist, xml=xml, signer=signer)
+        content = plist.get("PayloadContent", [])
+        if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
+            raise ProfileRefused("not a configuration profile: no list of payloads")
+        return cls(plist=plist, xml=xml, signer=signer, chain=chain)
 
     def payloads(self, *payload_types: str) -> list[Mapping[str, Any]]:
         """All payloads of these types."""
@@ -136,6 +144,7 @@ class Enrollment:
 
     management: Management
     identity: ScepPayload | Pkcs12Payload
+    chain: tuple[x509.Certificate, ...] = ()  # of the signature, the signer first
 
 
 def read_enrollment(data: bytes) -> Enrollment:
@@ -145,9 +154,10 @@ def read_enrollment(data: bytes) -> Enrollment:
         raise ProfileRefused(f"no {_MDM} payload: this profile does not enroll a device")
     mdm = profile.mdm
     try:
-        return Enrollment(management=_management(profile, mdm), identity=_identity(profile, mdm))
+        management, identity = _management(profile, mdm), _identity(profile, mdm)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProfileRefused(f"a payload lacks a key, or it has a wrong type: {error!r}") from error
+    return Enrollment(management=management, identity=identity, chain=profile.chain)
 
 
 def _management(profile: Profile, mdm: Mapping[str, Any]) -> Management:

@@ -36,7 +36,7 @@ SELECT c.uuid, c.enrollment_id, c.request_type,
        CASE WHEN c.finished_at IS NULL AND c.expires_at <= :now THEN 'expired' ELSE c.status END,
        c.queued_at, c.pushed_at,
        c.connected_at, c.finished_at, c.expires_at, c.error_chain, r.body, r.sealed, c.id,
-       c.not_before
+       c.not_before, c.restored_at
   FROM commands AS c
   LEFT JOIN command_results AS r ON r.command_id = c.id
 """
@@ -46,6 +46,10 @@ _OVER = "payload = CASE sealed WHEN 1 THEN x'' ELSE payload END"
 
 # A page of history holds no more of answers than this, and at least one command.
 MOST_ANSWER_BYTES = 8 << 20
+
+# In `not_before`: held until an administrator releases it, as after a restore. The last second that
+# RFC 3339 can write: whoever asks what may be handed out now needs to know nothing of it.
+UNTIL_RELEASED = 253_402_300_799_000
 
 # Takes the request type, the command's UUID and an answer; returns what is stored of it,
 # and whether that is sealed.
@@ -95,9 +99,15 @@ class CommandRecord:
     finished_at: datetime | None
     expires_at: datetime | None
     not_before: datetime | None
+    restored_at: datetime | None  # unfinished in a backup: the device may have had it since
+    held: bool  # until an administrator releases it
     error_chain: list[dict[str, Any]]
     answer: bytes | None
     answer_sealed: bool
+
+    def is_held(self, now: datetime) -> bool:
+        """Tell whether it is kept from its device at `now`."""
+        return self.held or (self.finished_at is None and (self.not_before or now) > now)
 
 
 def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
@@ -234,10 +244,16 @@ def expire(db: Connection, now: int) -> int:
 
 
 def release_by(db: Connection, *, latest: int) -> None:
-    """Hold no command beyond `latest`: the clock was ahead when it was queued."""
+    """Hold no command beyond `latest`: the clock was ahead when it was queued.
+
+    What waits for an administrator waits for no clock.
+    """
     db.execute(
-        "UPDATE commands SET not_before = ? WHERE finished_at IS NULL AND not_before > ?",
-        (latest, latest),
+        """
+        UPDATE commands SET not_before = :latest
+         WHERE finished_at IS NULL AND not_before > :latest AND not_before <> :until_released
+        """,
+        {"latest": latest, "until_released": UNTIL_RELEASED},
     )
 
 
@@ -356,5 +372,7 @@ def _record(row: tuple[Any, ...]) -> CommandRecord:
         answer=None if row[10] is None else bytes(row[10]),
         answer_sealed=bool(row[11]),
         sequence=row[12],
-        not_before=from_ms(row[13]),
+        not_before=None if row[13] == UNTIL_RELEASED else from_ms(row[13]),
+        restored_at=from_ms(row[14]),
+        held=row[13] == UNTIL_RELEASED and row[7] is None,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -17,9 +16,10 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from appliance import logs, resources
-from appliance.errors import Busy, DataDirectoryUnusable
+from appliance import logs
+from appliance.errors import Busy
 from appliance.store.damage import refuse_damaged, unusable
+from appliance.store.migrating import migrate
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Database:
         self._readers = readers
         self._reading = [asyncio.Lock() for _ in readers]
         self._next_reader = 0
+        self._snapshots = 0  # under way
         self._waiting: list[_Waiting] = []
         self._pump_task: asyncio.Task[None] | None = None
         self.after_commit: Callable[[], None] = lambda: None
@@ -142,12 +143,22 @@ class Database:
         """Return the size of the database file."""
         return self._path.stat().st_size
 
-    async def backup(self, target: Path) -> None:
-        """Write a consistent copy of the database to `target`, which must not exist."""
-        async with AsyncExitStack() as stack:
-            for lock in self._reading:
-                await stack.enter_async_context(lock)
-            await _run(self._writer, partial(_copy, target=target))
+    async def snapshot(self, target: Path) -> None:
+        """Write a consistent, compact copy of the database to `target`, which must not exist.
+
+        It has a connection of its own: writers and readers go on meanwhile, only the log is not
+        checkpointed and grows by what is written. Cancelled, it stops and leaves no file.
+        """
+        async with self._reading[0]:  # no checkpoint is running now, and none begins
+            self._snapshots += 1
+        try:
+            source = await _connect(self._path, readonly=True)
+            try:
+                await _interruptible(source, partial(_vacuum_into, target=target))
+            finally:
+                await source.close()
+        finally:
+            self._snapshots -= 1
 
     async def _pump(self) -> None:
         while self._waiting:
@@ -176,7 +187,8 @@ class Database:
                 extra={logs.REASON: str(error)},
             )
             self.failure.set()
-        self._note(f"the store cannot write: {error}")
+        else:
+            self._note(f"the store cannot write: {error}")
         if code not in _FATAL and code != sqlite3.SQLITE_BUSY:
             return []
         # Whoever came meanwhile has waited nearly as long, or would be told more than is true.
@@ -203,47 +215,17 @@ class Database:
             size = self._wal.stat().st_size
         except OSError:
             return
-        if size < _CHECKPOINT_BYTES:
+        if size < _CHECKPOINT_BYTES or self._snapshots:
             return
         async with AsyncExitStack() as stack:
             for lock in self._reading:
                 await stack.enter_async_context(lock)
+            if self._snapshots:  # begun while we waited
+                return
             try:
                 await _run(self._writer, _checkpoint)
             except sqlite3.Error as error:
                 logger.warning("checkpoint failed", extra={logs.REASON: str(error)})
-
-
-def migrate(db: Connection, *, backups: Path | None = None) -> None:
-    """Apply the numbered migrations that `db` lacks, all in one transaction.
-
-    Raises:
-        DataDirectoryUnusable: the schema is newer than this release, or not ours.
-    """
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    scripts = [
-        (int(name[:4]), name)
-        for name in resources.names("store/migrations")
-        if re.fullmatch(r"\d{4}_\w+\.sql", name)
-    ]
-    if version > scripts[-1][0]:
-        raise DataDirectoryUnusable(
-            f"the database has schema {version}, this release knows {scripts[-1][0]}",
-            fix="run the newer release, or restore the backup made before the upgrade",
-        )
-    foreign = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if version == 0 and foreign:
-        raise DataDirectoryUnusable("appliance.db is not a database of the appliance")
-    pending = [name for number, name in scripts if number > version]
-    if not pending:
-        return
-    if version and backups is not None:
-        _copy(db, target=backups / f"before-schema-{scripts[-1][0]:04}-from-{version:04}.db")
-    statements = [resources.text(f"store/migrations/{name}") for name in pending]
-    # executescript commits first, so the transaction has to be inside the script.
-    db.executescript(
-        f"BEGIN IMMEDIATE;\n{''.join(statements)}\nPRAGMA user_version = {scripts[-1][0]};\nCOMMIT;"
-    )
 
 
 async def _connect(path: Path, *, readonly: bool) -> aiosqlite.Connection:
@@ -281,6 +263,28 @@ async def _run(connection: aiosqlite.Connection, function: Callable[[Connection]
     execute: Any = connection._execute
     result: T = await execute(function, connection._conn)
     return result
+
+
+async def _interruptible(
+    connection: aiosqlite.Connection, function: Callable[[Connection], None]
+) -> None:
+    """Run `function` in the connection's thread; if we are cancelled, stop it first."""
+    work = asyncio.ensure_future(_run(connection, function))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await connection.interrupt()
+        await asyncio.wait({work})
+        raise
+
+
+def _vacuum_into(db: Connection, *, target: Path) -> None:
+    target.touch(mode=0o600, exist_ok=False)
+    try:
+        db.execute("VACUUM INTO ?", (str(target),))
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _commit_batch(batch: list[_Waiting], db: Connection) -> list[Outcome]:
@@ -330,19 +334,6 @@ def _snapshot(unit: Callable[[Connection], T], db: Connection) -> T:
 
 def _checkpoint(db: Connection) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
-
-def _copy(db: Connection, *, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial_file = target.with_name(target.name + ".partial")
-    partial_file.unlink(missing_ok=True)
-    copy = sqlite3.connect(partial_file)
-    try:
-        partial_file.chmod(0o600)
-        db.backup(copy)
-    finally:
-        copy.close()
-    partial_file.replace(target)
 
 
 def _resolve(

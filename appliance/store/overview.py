@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection, from_ms
 
 # Names are claims of a device and may be long; a list needs no more of one than this.
@@ -137,6 +138,25 @@ def commands_put_off(db: Connection, *, before: int, limit: int) -> Concern:
          LIMIT :limit
         """,
         {"before": before, "limit": limit},
+    )
+    return _concern(rows.fetchall())
+
+
+def commands_held(db: Connection, *, now: int, limit: int) -> Concern:
+    """Return what a restore holds until an administrator releases or cancels it."""
+    rows = db.execute(
+        f"""
+        SELECT e.id, {_NAME}, c.queued_at, c.request_type, count(*) OVER ()
+          FROM commands AS c
+          JOIN enrollments AS e ON e.id = c.enrollment_id
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE c.restored_at IS NOT NULL AND c.finished_at IS NULL
+           AND c.not_before = {UNTIL_RELEASED}
+           AND (c.expires_at IS NULL OR c.expires_at > :now)
+         ORDER BY c.id
+         LIMIT :limit
+        """,
+        {"now": now, "limit": limit},
     )
     return _concern(rows.fetchall())
 

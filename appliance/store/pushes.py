@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection
 
 _SPACING_MS = 10_000
 
-# When the first of the held commands is released, NULL if none is.
-_RELEASE = """
+# When the first of the held commands is released, NULL if none is, or only by an administrator.
+_RELEASE = f"""
 (SELECT min(not_before) FROM commands
-  WHERE enrollment_id = :id AND finished_at IS NULL AND not_before > :now)
+  WHERE enrollment_id = :id AND finished_at IS NULL
+    AND not_before > :now AND not_before <> {UNTIL_RELEASED})
 """
 
 _DUE = """
@@ -75,8 +77,9 @@ def request_for_backlog(db: Connection, enrollment_id: str, now: int) -> None:
           FROM commands
          WHERE enrollment_id = :id AND finished_at IS NULL
            AND (expires_at IS NULL OR expires_at > :now)
+           AND (not_before IS NULL OR not_before <> :until_released)
         """,
-        {"id": enrollment_id, "now": now},
+        {"id": enrollment_id, "now": now, "until_released": UNTIL_RELEASED},
     ).fetchone()
     if waiting is None:
         return
@@ -183,8 +186,9 @@ def accepted(
           FROM commands
          WHERE enrollment_id = :id AND finished_at IS NULL AND connected_at IS NULL
            AND (id > :newest OR not_before > :as_of)
+           AND (not_before IS NULL OR not_before <> :until_released)
         """,
-        values,
+        {**values, "until_released": UNTIL_RELEASED},
     ).fetchone()
     due = [moment for moment in (later, remind_at) if moment is not None]
     db.execute(

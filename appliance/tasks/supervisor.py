@@ -12,6 +12,7 @@ from appliance.errors import ApplianceError
 
 logger = logging.getLogger(__name__)
 
+_FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 60.0
 
 
@@ -60,7 +61,7 @@ async def _repeat(job: Job, errors: dict[str, str]) -> None:
                 raise
             errors[job.name] = repr(error)
             failures += 1
-            pause = min(2.0**failures, _LONGEST_BACKOFF_SECONDS)
+            pause = min(_FIRST_BACKOFF_SECONDS * 2**failures, _LONGEST_BACKOFF_SECONDS)
             _log(job, error)
         try:
             async with asyncio.timeout(pause):

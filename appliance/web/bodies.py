@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import ClientError, web
+from aiohttp import ClientError, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance.errors import Busy, MalformedMessage, TooLarge
@@ -45,10 +45,24 @@ BODIES = web.AppKey("bodies", Bodies)
 @web.middleware
 async def bodies_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let go of what the body took, once the request is answered."""
+    if not request.raw_path.startswith("/"):  # a proxy's form, which names another host
+        raise web.HTTPBadRequest
     try:
         return await handler(request)
     finally:
         request.app[BODIES].release(request)
+
+
+def arrived(content: StreamReader) -> bytes:
+    """Return a body of which all is there.
+
+    Raises:
+        MalformedMessage: its sender went away before anybody looked at it.
+    """
+    try:
+        return content.read_nowait()
+    except _BROKEN_OFF as error:
+        raise MalformedMessage("the sender went away") from error
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
@@ -67,7 +81,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
         raise TooLarge(f"the body is larger than {limit} bytes")
     content = request.content
     if content.is_eof() and announced is not None:  # the whole of it came with the header
-        return content.read_nowait()
+        return arrived(content)
     bodies = request.app[BODIES]
     chunks: list[bytes] = []
     size = 0

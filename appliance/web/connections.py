@@ -11,9 +11,11 @@ import asyncio
 import heapq
 import logging
 import resource
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
@@ -23,28 +25,65 @@ from appliance.web.addresses import Address, within
 
 logger = logging.getLogger(__name__)
 
-_KEEPALIVE_SECONDS = 60.0
+KEEPALIVE_SECONDS = 60.0
 # `Mdm-Signature` with its chain passes 8 KB; a GET PKIOperation carries a message in its line.
 _LONGEST_HEADER = 65_536
 # What every connection is made with, ours and those of the local socket.
 OPTIONS: dict[str, Any] = {
     "access_log": None,
-    "keepalive_timeout": _KEEPALIVE_SECONDS,
+    "keepalive_timeout": KEEPALIVE_SECONDS,
     "max_line_size": _LONGEST_HEADER,
     "max_field_size": _LONGEST_HEADER,
     "auto_decompress": False,
 }
-_DESCRIPTORS = 65_536  # asked of the system at the start; more would serve nobody
+_DESCRIPTORS = (65_536, 10_240)  # asked of the system; the second is the most that macOS gives
 _RESERVED_DESCRIPTORS = 96  # the store, the push server, the local socket, files being sent
 _FEWEST = 16
-_GRACE_SECONDS = 1.0  # younger ones are not closed: they would only come back
+_GRACE_SECONDS = 1.0  # one that waits for less is not closed: it would only come back
+_FRESH_GRACE_SECONDS = 2.0  # nor one that was not served yet, so that a crowd gets through
 _CLOSED_AT_ONCE = 32
 _LOOK_SECONDS = 1.0
-_READ_SECONDS = 60.0  # for the next 64 KB of an answer
+READ_SECONDS = 60.0  # for the next 64 KB of an answer
 _LOG_SECONDS = 10.0
+_FINISH_SECONDS = 1.0
 
 
-class Connection(web.RequestHandler):
+class Watched(asyncio.Protocol, ABC):
+    """One open connection, as far as room for others goes."""
+
+    address: Address | None
+    handshake: asyncio.Task[None] | None  # until it is through
+
+    @property
+    @abstractmethod
+    def waits_since(self) -> float | None:
+        """Since when the server waits for the peer, as loop time; None: it is the server's turn."""
+
+    @property
+    @abstractmethod
+    def was_served(self) -> bool:
+        """Whether it has brought a request."""
+
+    def may_go(self, now: float) -> bool:
+        """Tell whether it has waited long enough to be closed for another."""
+        since = self.waits_since
+        grace = _GRACE_SECONDS if self.was_served else _FRESH_GRACE_SECONDS
+        return since is not None and now - since > grace
+
+    @abstractmethod
+    def is_overdue(self, now: float, seconds: float) -> bool:
+        """Tell whether a request that began `seconds` ago, or an answer, got stuck."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Close it without waiting for the peer."""
+
+    @abstractmethod
+    def finish(self) -> asyncio.Task[None] | None:
+        """Close it after the answer that is at work; return what is to be waited for."""
+
+
+class Connection(web.RequestHandler, Watched):
     """aiohttp's connection, which also knows since when the server waits for its peer.
 
     The only place that looks at the private state of aiohttp's connections.
@@ -56,7 +95,7 @@ class Connection(web.RequestHandler):
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, **OPTIONS)
         self.address = address
-        self.handshake: asyncio.Task[None] | None = None  # until it is through
+        self.handshake = None
         self._among = among
         self._opened_at = self._head_at = loop.time()
         self._unread_since = 0.0
@@ -77,6 +116,22 @@ class Connection(web.RequestHandler):
         self._unread_since = 0.0
         super().resume_writing()
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP; aiohttp's own answer repeats what was sent."""
+        answer = super().handle_error(request, status, exc, message)
+        if status >= 500:
+            return answer
+        refusal = web.Response(status=status, text="this is not a request that HTTP allows\n")
+        refusal.headers["Server"] = ""
+        refusal.force_close()
+        return refusal
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Make room for another."""
         self._among.discard(self)
@@ -84,7 +139,6 @@ class Connection(web.RequestHandler):
 
     @property
     def waits_since(self) -> float | None:
-        """Since when the server waits for the peer, as loop time; None: it is the server's turn."""
         if self._unread_since:
             return self._unread_since
         request = self._current_request
@@ -92,42 +146,53 @@ class Connection(web.RequestHandler):
             return None
         return max(self._head_at, self._idle_since)
 
+    @property
+    def was_served(self) -> bool:
+        return self._request_count > 0
+
     def is_overdue(self, now: float, seconds: float) -> bool:
-        """Tell whether a request that began `seconds` ago, or an answer, got stuck."""
         if self._unread_since:
-            return now - self._unread_since > _READ_SECONDS
+            return now - self._unread_since > READ_SECONDS
         if self._waiter is None:  # a body has a deadline of its own
             return False
         begun = self._request_count == 0 or self._head_at > self._idle_since
         return begun and now - max(self._head_at, self._idle_since) > seconds
 
     def drop(self) -> None:
-        """Close it without waiting for the peer."""
         self._among.discard(self)
         if self.transport is not None:
             self.transport.abort()
         elif self.handshake is not None:
             self.handshake.cancel()
 
+    def finish(self) -> asyncio.Task[None] | None:
+        """Nothing: aiohttp's server ends its own."""
+        return None
+
     @property
     def _idle_since(self) -> float:
         """When it was opened, or the last answer was sent; aiohttp stores when that is too old."""
-        return max(self._next_keepalive_close_time - _KEEPALIVE_SECONDS, self._opened_at)
+        return max(self._next_keepalive_close_time - KEEPALIVE_SECONDS, self._opened_at)
+
+
+Make: TypeAlias = "Callable[[web.Server, Connections, Address | None], Watched]"
 
 
 class Connections:
     """The open connections of some listeners, within a number for all and one for an address."""
 
-    def __init__(self, config: Config, most: int) -> None:
+    def __init__(self, config: Config, most: int, *, make: Make = Connection) -> None:
+        """Take what makes the protocol of a connection."""
         limits = config.limits
         self.most = most
+        self.head_seconds = float(limits.body_seconds)
+        self._make = make
         self._most_of_address = limits.connections_per_address
-        self._head_seconds = float(limits.body_seconds)
         # A proxy's connections are those of many.
         networks = (*limits.exempt, *config.server.trusted_proxies)
         self._exempt = [ip_network(network) for network in networks]
-        self._open: set[Connection] = set()
-        self._of_address: dict[Address, set[Connection]] = {}
+        self._open: set[Watched] = set()
+        self._of_address: dict[Address, set[Watched]] = {}
         self._loop = asyncio.get_running_loop()
         self._logged_at = -_LOG_SECONDS
         self._closed = self._refused = 0
@@ -155,14 +220,20 @@ class Connections:
         self._refused += 1
         return False
 
-    def add(self, connection: Connection) -> None:
+    def open(self, server: web.Server, address: Address | None) -> Watched:
+        """Make a connection and count it."""
+        connection = self._make(server, self, address)
+        self.add(connection)
+        return connection
+
+    def add(self, connection: Watched) -> None:
         """Count a connection that was opened."""
         self._open.add(connection)
         address = connection.address
         if address is not None and not within(address, self._exempt):
             self._of_address.setdefault(address, set()).add(connection)
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: Watched) -> None:
         """Count it no more."""
         self._open.discard(connection)
         address = connection.address
@@ -177,19 +248,18 @@ class Connections:
         self._problem = str(error.strerror)
         self.make_room()
 
-    def close(self) -> None:
-        """Look after them no more."""
+    async def finish(self) -> None:
+        """Look after them no more; each ends after the answer that is at work."""
         self._timer.cancel()
+        answers = [connection.finish() for connection in tuple(self._open)]
+        if waiting := [answer for answer in answers if answer is not None]:
+            await asyncio.wait(waiting, timeout=_FINISH_SECONDS)
 
-    def _drop_waiting(self, among: Iterable[Connection], count: int) -> int:
-        latest = self._loop.time() - _GRACE_SECONDS
-        waiting = [
-            (since, id(connection), connection)
-            for connection in among
-            if (since := connection.waits_since) is not None and since < latest
-        ]
-        chosen = heapq.nsmallest(count, waiting)
-        for _, _, connection in chosen:
+    def _drop_waiting(self, among: Iterable[Watched], count: int) -> int:
+        now = self._loop.time()
+        waiting = (connection for connection in among if connection.may_go(now))
+        chosen = heapq.nsmallest(count, waiting, key=lambda one: one.waits_since or now)
+        for connection in chosen:
             connection.drop()
         self._closed += len(chosen)
         return len(chosen)
@@ -197,7 +267,7 @@ class Connections:
     def _look(self) -> None:
         self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
         now = self._loop.time()
-        for connection in [c for c in self._open if c.is_overdue(now, self._head_seconds)]:
+        for connection in [c for c in self._open if c.is_overdue(now, self.head_seconds)]:
             connection.drop()
         if (self._closed or self._refused or self._problem) and (
             now - self._logged_at >= _LOG_SECONDS
@@ -222,16 +292,22 @@ def most_connections(wanted: int) -> int:
 
     Raises the process's limit of descriptors as far as the system lets it.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    asked = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if asked > soft != resource.RLIM_INFINITY:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
-            soft = asked
-        except (OSError, ValueError):  # macOS has a lower limit than it admits
-            logger.warning("the limit of descriptors stays", extra={logs.COUNT: soft})
-    descriptors = _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    descriptors = _raise_limit()
     most = max(min(wanted, descriptors - _RESERVED_DESCRIPTORS), _FEWEST)
     if most < wanted:
         logger.warning("few descriptors: fewer connections", extra={logs.COUNT: most})
     return most
+
+
+def _raise_limit() -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _DESCRIPTORS[0]
+    for most in _DESCRIPTORS:
+        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        if soft >= wanted:
+            break
+        with suppress(OSError, ValueError):  # macOS has a lower limit than it admits
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return soft

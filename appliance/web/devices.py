@@ -16,7 +16,7 @@ from appliance.web.errors import DEVICE_STATUS, set_retry_after, status_of
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = (5, 20)  # those who are sent away together should not come back together
+_RETRY_SECONDS = (2, 12)  # those who are sent away together should not come back together
 
 Request = TypeVar("Request", bound=web.BaseRequest)
 
@@ -58,6 +58,6 @@ def _refusal(request: web.BaseRequest, error: ApplianceError) -> web.Response:
     response = web.Response(status=status)
     seconds = random.randint(*_RETRY_SECONDS)  # noqa: S311 - jitter, not a secret
     set_retry_after(response, error, busy_seconds=seconds)
-    if not request.content.at_eof():  # what was not read would be taken for the next request
+    if not request.content.is_eof():  # what is still to come would be taken for the next request
         response.force_close()
     return response

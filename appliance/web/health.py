@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
@@ -65,6 +65,10 @@ def metrics_text(overview: Overview) -> bytes:
     gauge("problems", "What an administrator should look at.", len(overview.problems))
     gauge("queue_depth", "Commands that no device has finished.", overview.queue_depth)
     gauge("database_bytes", "Size of the database.", overview.database_bytes)
+    gauge("backup_failed", "Whether the latest backup failed.", float(overview.backup_failed))
+    if overview.last_backup_at is not None:
+        age = datetime.now(UTC) - overview.last_backup_at
+        gauge("backup_age_seconds", "How old the newest backup is.", age.total_seconds())
     gauge("start_time_seconds", "When the server started.", _seconds(overview.started_at))
     gauge(
         "push_certificate_expiry_seconds", "When the push certificate ends.",

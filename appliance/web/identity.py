@@ -36,7 +36,7 @@ def device_certificate(request: web.Request, body: bytes) -> Signer:
     return cms.signer(certificate)
 
 
-def signer_of(signature: str, body: bytes) -> Signer:
+def signer_of(signature: str | bytes, body: bytes) -> Signer:
     """Return the certificate whose key made the `Mdm-Signature` of `body`; raises as above."""
     try:
         der = base64.b64decode(signature, validate=True)

@@ -14,7 +14,7 @@ import ssl
 from aiohttp import web
 
 from appliance.web.addresses import parse_address
-from appliance.web.connections import Connection, Connections
+from appliance.web.connections import Connections, Watched
 
 _BACKLOG = 4096
 _IN_A_TURN = 16
@@ -33,14 +33,12 @@ class Listener(web.BaseSite):
         *,
         tls: ssl.SSLContext,
         connections: Connections,
-        handshake_seconds: float,
     ) -> None:
         super().__init__(runner, ssl_context=tls, backlog=_BACKLOG)
         self._host = host
         self._port = port
         self._tls = tls
         self._connections = connections
-        self._handshake_seconds = handshake_seconds
         self._sockets: list[socket.socket] = []
         self._handshakes: set[asyncio.Task[None]] = set()
         self._pauses: set[asyncio.TimerHandle] = set()
@@ -69,9 +67,8 @@ class Listener(web.BaseSite):
             self._watch(listening)
 
     async def stop(self) -> None:
-        """Accept no more; the connections that are open go on."""
+        """Accept no more; the requests that are at work go on."""
         loop = asyncio.get_running_loop()
-        self._connections.close()
         for pause in self._pauses:
             pause.cancel()
         for listening in self._sockets:
@@ -80,6 +77,7 @@ class Listener(web.BaseSite):
         self._sockets.clear()
         for handshake in self._handshakes:
             handshake.cancel()
+        await self._connections.finish()
         await super().stop()
 
     def _watch(self, listening: socket.socket) -> None:
@@ -119,20 +117,19 @@ class Listener(web.BaseSite):
             accepted.close()
             return
         accepted.setblocking(False)
-        connection = Connection(server, self._connections, address)
-        self._connections.add(connection)
+        connection = self._connections.open(server, address)
         handshake = asyncio.get_running_loop().create_task(self._greet(connection, accepted))
         self._handshakes.add(handshake)
         connection.handshake = handshake
         handshake.add_done_callback(self._handshakes.discard)
 
-    async def _greet(self, connection: Connection, accepted: socket.socket) -> None:
+    async def _greet(self, connection: Watched, accepted: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,
                 accepted,
                 ssl=self._tls,
-                ssl_handshake_timeout=self._handshake_seconds,
+                ssl_handshake_timeout=self._connections.head_seconds,
                 ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )
         except OSError:  # not TLS, too slow, or gone: nobody who could be answered

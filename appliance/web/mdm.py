@@ -7,9 +7,9 @@ import asyncio
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.errors import MalformedMessage
+from appliance.errors import MalformedMessage, NotAuthorized
 from appliance.mdm.checkin import parse_checkin
-from appliance.mdm.command import parse_result
+from appliance.mdm.command import CommandResult, parse_result
 from appliance.services import Services
 from appliance.web.admission import ADMISSION
 from appliance.web.bodies import read_body
@@ -34,7 +34,7 @@ async def mdm(request: web.Request) -> web.StreamResponse:
     content_type = request.headers.get("Content-Type", "")
     most = limits.checkin_body_kib if _is_checkin(content_type) else limits.result_body_kib
     body = await read_body(request, most * 1024)
-    with admission:
+    async with admission:
         if len(body) <= SHORT_BODY:
             signer = device_certificate(request, body)
         else:
@@ -55,12 +55,16 @@ async def answer(services: Services, content_type: str, signer: Signer, body: by
     is_checkin = _is_checkin(content_type)
     if not is_checkin and _kind(content_type) != _REPORT:
         is_checkin = "MessageType" in message
-    if not is_checkin:
-        result = parse_result(message)
-        return await services.commands.report_and_next(signer, result, body) or b""
-    if "Status" in message and "MessageType" not in message:
+    if is_checkin and "Status" in message and "MessageType" not in message:
         raise MalformedMessage("a command report was sent as a check-in")
-    return await services.checkins.handle(signer, parse_checkin(message))
+    said = parse_checkin(message) if is_checkin else parse_result(message)
+    try:
+        if isinstance(said, CommandResult):
+            return await services.commands.report_and_next(signer, said, body) or b""
+        return await services.checkins.handle(signer, said)
+    except NotAuthorized:
+        await services.strangers.note(signer, said.enrollment.id)
+        raise
 
 
 def reply(body: bytes) -> web.Response:

@@ -22,9 +22,14 @@ _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
-    "color-scheme:light dark}table{border-collapse:collapse;width:100%}td,th{text-align:left;"
+    "color-scheme:light dark;background:light-dark(#f7f6f3,#131318);"
+    "color:light-dark(#1d1c21,#ededf1)}"
+    "a{display:inline-block;min-height:24px;color:light-dark(#3547c8,#a5b0ff)}"
+    "table{border-collapse:collapse;width:100%}td,th{text-align:left;"
     "vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #8884}"
     "code{font:14px ui-monospace,monospace;overflow-wrap:anywhere}"
+    "@media(max-width:48rem){tr,td,th{display:block;border:0;padding:0}"
+    "tr{border-bottom:1px solid #8884;padding:.5rem 0}tr:has(th){display:none}}"
 )
 
 
@@ -67,7 +72,7 @@ def page() -> str:
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'><title>API</title>",
-        f"<style>{_STYLE}</style><h1>API</h1>",
+        f"<style>{_STYLE}</style><main><h1>API</h1>",
         "<p>Send <code>Authorization: Bearer TOKEN</code>; <code>appliance token create NAME"
         "</code> makes one. <a href=/api/openapi.json>OpenAPI 3.1</a></p>",
         "<table><tr><th>Request<th>Does<th>Scope<th>Body<th>Answer",

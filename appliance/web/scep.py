@@ -76,7 +76,7 @@ async def operation(request: web.Request) -> web.Response:
             admission.check()
             message = await _pki_message(request)
             request.app[LIMIT].count(remote_address(request))
-            with admission:
+            async with admission:
                 return web.Response(body=await ca.answer(message), content_type=_PKI_MESSAGE)
         case None if request.method != "POST" and "text/html" in request.headers.get("Accept", ""):
             server = request.app[CONFIG].server

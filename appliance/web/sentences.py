@@ -34,6 +34,10 @@ SENTENCES: Mapping[str, Sentence] = {
         text("%(device)s was refused: it came with another certificate than it enrolled with"),
         "bad", "bad",
     ),
+    "device.unknown": _entry(
+        text("The device %(id)s enrolled here once, and is not known: let it enroll again"),
+        "warn", "warn",
+    ),
     "device.blocked": _entry(text("%(device)s was blocked"), "blocked", "bad"),
     "device.unblocked": _entry(text("%(device)s was unblocked"), "ok"),
     "device.forgotten": _entry(text("%(device)s was forgotten"), "left"),
@@ -67,6 +71,13 @@ SENTENCES: Mapping[str, Sentence] = {
         text("%(by)s looked at the secrets of %(request_type)s on %(device)s"), "key", "warn"
     ),
     "command.cancelled": _entry(text("A command was cancelled"), "blocked"),
+    "command.released": _entry(
+        text("%(by)s released %(request_type)s for %(device)s after the restore"), "command", "warn"
+    ),
+    "backup.created": _entry(text("A backup was made"), "database", "ok"),
+    "backup.restored": _entry(
+        text("The server was restored from a backup of %(backup_of)s"), "database", "warn"
+    ),
     "certificate.issued": _entry(
         text("The identity certificate %(serial)s was issued"), "certificate"
     ),

@@ -51,8 +51,7 @@ class Signer:
     certificate: x509.Certificate
     public_key: PublicKey
     sha256: bytes  # of the certificate's DER
-    not_before: int  # Unix seconds
-    not_after: int
+    not_after: int  # Unix seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +292,6 @@ def _read_certificate(der: bytes) -> _Known:
     try:
         certificate = x509.load_der_x509_certificate(der)
         tbs = asn1.decode(asn1.TbsCertificate, certificate.tbs_certificate_bytes)
-        not_before = int(certificate.not_valid_before_utc.timestamp())
         not_after = int(certificate.not_valid_after_utc.timestamp())
     except (ValueError, TypeError, OverflowError, x509.InvalidVersion) as error:
         raise MalformedMessage("an embedded certificate cannot be read") from error
@@ -304,7 +302,6 @@ def _read_certificate(der: bytes) -> _Known:
             certificate=certificate,
             public_key=key,
             sha256=hashlib.sha256(der).digest(),
-            not_before=not_before,
             not_after=not_after,
         )
     return _Known(asn1.encode(tbs.issuer), tbs.serial_number, certificate, signer)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias, TypeVar, overload
 
 from appliance.errors import MalformedMessage
-from appliance.wire.plist_reader import Value, read
+from appliance.wire.plain_plist import Value
+from appliance.wire.plist_reader import read
 
 __all__ = ["Json", "Plist", "Value", "dumps", "loads", "to_json"]
 

@@ -11,12 +11,10 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeAlias
 from xml.parsers import expat
 
 from appliance.errors import MalformedMessage
-
-Value: TypeAlias = "str | int | float | bool | bytes | datetime | list[Value] | dict[str, Value]"
+from appliance.wire.plain_plist import Value, read_plain
 
 MAX_DEPTH = 32
 MAX_BYTES = 16 * 1024 * 1024
@@ -29,13 +27,6 @@ _APPLE_PROLOG = (
 _APPLE_PROLOG_LENGTH = len(_APPLE_PROLOG)
 _APPLE_START = _APPLE_PROLOG + b"<plist"
 
-# A dictionary of short strings as Apple's encoder writes it; `&`, `<`, `>` and what is not plain
-# ASCII stay out, so nothing inside needs an XML parser.
-_FLAT_START = _APPLE_PROLOG + b'<plist version="1.0">\n<dict>\n'
-_FLAT_END = b"</dict>\n</plist>\n"
-_FLAT_LONGEST = 2048
-_FLAT_ENTRY = re.compile(r"\t<key>([ -%'-;=?-~]*)</key>\n\t<string>([ -%'-;=?-~]*)</string>\n")
-
 
 def read(data: bytes) -> dict[str, Value]:
     """Return the dictionary in an XML property list, or raise MalformedMessage.
@@ -43,22 +34,8 @@ def read(data: bytes) -> dict[str, Value]:
     Accepts UTF-8 and Apple's usual DOCTYPE line, which is never fetched. Everything else that
     XML allows around a property list (entities, DTD subsets, attributes) is refused.
     """
-    flat = _read_flat(data)
-    return _read_any(data) if flat is None else flat
-
-
-def _read_flat(data: bytes) -> dict[str, Value] | None:
-    """Return what almost every message of a device is, a few strings by name; None: look closer."""
-    is_framed = data.startswith(_FLAT_START) and data.endswith(_FLAT_END)
-    if not is_framed or len(data) > _FLAT_LONGEST:
-        return None
-    inside = data[len(_FLAT_START) : -len(_FLAT_END)].decode("latin-1")
-    parts = _FLAT_ENTRY.split(inside)
-    entries: dict[str, Value] = dict(zip(parts[1::3], parts[2::3], strict=True))
-    # Text between the entries, or a key that came twice.
-    if any(parts[::3]) or 3 * len(entries) + 1 != len(parts):
-        return None
-    return entries
+    plain = read_plain(data, _LEAVES)
+    return _read_any(data) if plain is None else plain
 
 
 def _read_any(data: bytes) -> dict[str, Value]:

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from appliance.store.commands import NEXT_COMMAND
-from appliance.store.database import migrate
+from appliance.store.migrating import migrate
 
 SMALL, LARGE = 1_000, 1_000_000
 _PER_DEVICE = 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -50,6 +51,8 @@ def test_every_device_enrolls_and_answers(demo: Demo) -> None:
 
     assert listed.count("enrolled") == 3
     assert "lab-mini" in listed or "iPhone" in listed
+    certificate = json.loads(ask(demo, "push-cert", "status", "--json"))
+    assert certificate["days_left"] > 300, "or Home would ask for its renewal"
 
 
 def test_ctrl_c_ends_everything_within_two_seconds_and_leaves_nothing(demo: Demo) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -44,19 +44,22 @@ class Woken:
 
 
 @asynccontextmanager
-async def waking(folder: Path, *, per_second: int = 200) -> AsyncIterator[Woken]:
+async def waking(
+    folder: Path, *, per_second: int = 200, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Woken]:
     """A ready server that pushes to a loopback APNs; both end with the block."""
     authority = ApnsAuthority()
     apns = ApnsServer(server_ssl_context(authority, folder))
     await apns.start()
     (folder / "apns.pem").write_bytes(authority.certificate_pem)
-    environment = {
+    settings = {
         "APPLIANCE_PUSH__HOST": "localhost",
         "APPLIANCE_PUSH__PORT": str(apns.port),
         "APPLIANCE_PUSH__CA_FILE": str(folder / "apns.pem"),
         "APPLIANCE_PUSH__PER_SECOND": str(per_second),
+        **(environment or {}),
     }
-    server = RunningServer(folder / "data", environment=environment)
+    server = RunningServer(folder / "data", environment=settings)
     await asyncio.to_thread(server.initialise)
     await asyncio.to_thread(server.start)
     story = Woken(apns, authority, server)

@@ -39,15 +39,21 @@ def framed(body: bytes, signature: str, *, start: str = START, extra: str = "") 
     return f"{head}{extra}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def exchange(server: RunningServer, data: bytes, *, count: int = 1) -> list[Answer]:
-    """Send `data` on a connection of its own and read `count` answers."""
+async def exchange(
+    server: RunningServer, data: bytes, *more: bytes, count: int = 1, pause: float = 0.05
+) -> list[Answer]:
+    """Send `data`, then `more` piece by piece, on a new connection; read `count` answers."""
     async with asyncio.timeout(SECONDS):
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", server.port, ssl=server.tls, server_hostname="localhost"
         )
         writer.write(data)
+        for piece in more:
+            await asyncio.sleep(pause)
+            writer.write(piece)
         answers = [await read_answer(reader) for _ in range(count)]
         writer.close()
+        await writer.wait_closed()
     return answers
 
 
@@ -87,6 +93,41 @@ async def test_every_framing_brings_the_same_answers(
     assert plistlib.loads(command.body)["CommandUUID"] == queued
     assert (forged.status, forged.body) == (400, b"")
     assert parsedate_to_datetime(command.headers["Date"])
+
+
+@pytest.mark.parametrize("pause", [0.05, 1.3], ids=["soon", "late"])
+@pytest.mark.parametrize("cut", ["in the head", "after the head", "in the body"])
+async def test_a_message_may_come_in_pieces(
+    server: RunningServer, api: Api, device: Device, cut: str, pause: float
+) -> None:
+    body = idle(device)
+    message = framed(body, device.signature(body))
+    at = {"in the head": 50, "after the head": -len(body), "in the body": -10}[cut]
+    queued = await api.queue(device.id)
+
+    answers = await exchange(
+        server, message, message[:at], message[at:], message, count=3, pause=pause
+    )
+
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert all(queued.encode() in answer.body for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "Content-Length: 1\r\n", "X-Folded: a\r\n b\r\n",
+        "X-Control: \x01\r\n", "No colon\r\n", "Spaced : a\r\n", "Host: other\r\n",
+    ],
+)  # fmt: skip
+async def test_an_odd_head_is_never_taken_for_a_plain_one(
+    server: RunningServer, device: Device, extra: str
+) -> None:
+    body = idle(device)
+
+    [answer] = await exchange(server, framed(body, device.signature(body), extra=extra))
+
+    assert answer.status == 400
 
 
 async def test_messages_that_come_together_are_answered_in_order(

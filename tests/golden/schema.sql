@@ -68,10 +68,12 @@ CREATE TABLE commands (
     connected_at   INTEGER,                      -- the device first received it
     finished_at    INTEGER,
     expires_at     INTEGER,
-    error_chain    TEXT, not_before INTEGER,                         -- JSON
+    error_chain    TEXT, not_before INTEGER, restored_at INTEGER,                         -- JSON
     UNIQUE (uuid, enrollment_id),
     CHECK ((finished_at IS NULL) = (status IN ('queued', 'sent', 'not_now')))
 ) STRICT;
+
+CREATE INDEX commands_restored ON commands (restored_at) WHERE restored_at IS NOT NULL;
 
 CREATE TABLE devices (
     enrollment_id        TEXT PRIMARY KEY REFERENCES enrollments (id) ON DELETE CASCADE,

@@ -152,4 +152,4 @@ def test_the_vault_key_is_written_after_everything_else(
 
     monkeypatch.setattr(DataDirectory, "write_secret", noting)
     asyncio.run(initialise(Config(data=tmp_path / "data"), settings="# settings\n"))
-    assert written[-2:] == ["appliance.toml", "vault.key"]
+    assert written[-3:] == ["appliance.toml", "backup.recipient", "vault.key"]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import plistlib
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from appliance.simulator import faults
+from appliance.simulator.faults import Fault
 from tests.device.server import Api
+from tests.simulator.fake_mdm import mdm_payload, pkcs12_payload, profile
 from tests.simulator.fleets import Site, running_fleet
 
 CLIP = {
@@ -55,3 +59,60 @@ async def test_devices_enroll_are_pushed_to_and_answer(site: Site, api: Api) -> 
             assert shown["pushed_at"] is not None
         name = (await api.command(sent[3]["id"]))["result"]["QueryResponses"]["DeviceName"]
         assert name == watched.fleet.devices[3].state.device_name
+
+
+async def test_the_servers_profile_is_verified_by_who_trusts_its_root(site: Site, api: Api) -> None:
+    async with running_fleet(site, seed=20) as watched:
+        await watched.fleet.enroll(await site.source(api, 1))
+        assert watched.of("enrolled")[0]["profile"] == "verified"
+
+
+async def test_a_renewed_identity_is_used_from_then_on(site: Site, api: Api) -> None:
+    async with running_fleet(site, seed=21) as watched:
+        await watched.fleet.enroll(await site.source(api, 1))
+        (device,) = watched.fleet.devices
+        before = device.state.identity_certificate
+        answer = await api.post(f"/api/v1/devices/{device.state.udid}/renew-identity")
+        assert answer.status in (200, 202), answer
+        await watched.until(lambda: bool(watched.of("answered")))
+        await watched.fleet.settled(0)
+        assert device.state.identity_certificate != before
+        uuid = await api.queue(device.state.udid)
+        await watched.until(lambda: len(watched.of("answered")) == 2)
+        assert (await api.command(uuid))["status"] == "acknowledged"
+        events = await api.get(f"/api/v1/devices/{device.state.udid}/commands")
+        assert [one["status"] for one in events.json["items"]] == ["acknowledged"] * 2
+        assert not watched.of("unenrolled")
+        assert not watched.of("trouble")
+
+
+async def test_another_profile_does_not_take_an_enrolled_device_over(site: Site, api: Api) -> None:
+    async with running_fleet(site, seed=22) as watched:
+        await watched.fleet.enroll(await site.source(api, 1))
+        (device,) = watched.fleet.devices
+        identity = pkcs12_payload()
+        other = profile(identity, mdm_payload("https://other.example.org", identity))
+        payload = base64.b64encode(other).decode()
+        uuid = await api.queue(device.state.udid, "InstallProfile", parameters={"Payload": payload})
+        await watched.until(lambda: bool(watched.of("answered")))
+        chain = (await api.command(uuid))["error_chain"]
+        assert [error["error_code"] for error in chain] == [1009, 12001]
+
+
+@pytest.mark.parametrize("years", [-26, 20])
+async def test_a_device_whose_clock_is_years_off_is_managed_all_the_same(
+    site: Site, api: Api, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    """The server believes no device's clock: neither in SCEP nor in signatures."""
+    monkeypatch.setattr(faults, "_SKEWS", (timedelta(days=365 * years),))
+    async with running_fleet(site, seed=100 + years, faults={Fault.WRONG_CLOCK: 1}) as watched:
+        await watched.fleet.enroll(await site.source(api, 1))
+        assert watched.of("enrolled"), watched.events
+        assert watched.of("enrolled")[0]["profile"] == "unverified"  # its root is not valid then
+        (device,) = watched.fleet.devices
+        uuid = await api.queue(device.state.udid)
+        await watched.until(lambda: bool(watched.of("answered")))
+        shown = await api.command(uuid)
+        assert shown["status"] == "acknowledged"
+        seen = (await api.device(device.state.udid))["last_seen"]
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(seen)) < timedelta(minutes=5)

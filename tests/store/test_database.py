@@ -114,7 +114,8 @@ async def test_h06_a_foreign_or_newer_database_is_refused(tmp_path: Path) -> Non
 async def test_a_backup_is_whole_and_private(database: Database, tmp_path: Path) -> None:
     await database.write(lambda db: settings.put(db, "key", "kept"))
     target = tmp_path / "backups" / "copy.db"
-    await database.backup(target)
+    target.parent.mkdir()
+    await database.snapshot(target)
 
     copy = sqlite3.connect(target)
     assert copy.execute("SELECT value FROM settings").fetchone() == ("kept",)

@@ -377,23 +377,43 @@ TEXT = st.lists(
     st.sampled_from([*"aZ09 -.:/_'\"&<>;=[!\t\r\n\0\x7f\xe9\u2028\ufffe", "]]>", "&amp;"]),
     max_size=4,
 ).map("".join)
+VALUE = st.recursive(
+    TEXT.map("<string>{}</string>\n".format)
+    | st.tuples(st.sampled_from(["integer", "real", "date", "data", "other"]), TEXT).map(
+        lambda leaf: f"<{leaf[0]}>{leaf[1]}</{leaf[0]}>\n"
+    )
+    | st.sampled_from(["true/", "false/", "dict/", "array/", "integer>7</integer"]).map(
+        "<{}>\n".format
+    )
+    | st.sampled_from(["<data>\n\tAAE=\n\t</data>\n", "<date>2024-02-29T01:02:03Z</date>\n"]),
+    lambda value: (
+        st.lists(value, max_size=3).map("\t".join).map("<array>\n{}</array>\n".format)
+        | st.lists(st.tuples(TEXT, value).map("<key>{0[0]}</key>\n{0[1]}".format), max_size=3)
+        .map("".join)
+        .map("<dict>\n{}</dict>\n".format)
+    ),
+    max_leaves=6,
+)
 ENTRY_PIECES = [
     *("<key>", "</key>", "<string>", "</string>", "<string/>", "<dict>", "</dict>", "</plist>"),
+    *("<array>", "</array>", "<array/>", "<true/>", "<integer>", "<key/>", "/", ">"),
     *("<!--x-->", "<?x?>", "<![CDATA[x]]>", "&amp;", "&#65;", "]]>", "\t", "\n", "\r", "\0", "é"),
 ]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
-    st.lists(st.tuples(TEXT, TEXT), max_size=4),
-    st.lists(st.tuples(st.integers(0, 120), st.sampled_from(ENTRY_PIECES))),
+    st.lists(st.tuples(TEXT, VALUE), max_size=4),
+    st.lists(st.tuples(st.integers(0, 160), st.sampled_from(ENTRY_PIECES)), max_size=3),
 )
-@example([("K", "]]>")], [])
-@example([("K", "1"), ("K", "2")], [])
-def test_a_few_strings_in_apples_form_are_read_as_in_any_other_form(
+@example([("K", "<string>]]></string>\n")], [])
+@example([("K", "<string>1</string>\n"), ("K", "<string>2</string>\n")], [])
+@example([("K", "<array>\n" * MAX_DEPTH + "</array>\n" * MAX_DEPTH)], [])
+@example([("K", "<dict>\n</array>\n")], [])
+def test_apples_form_is_read_as_any_other_form(
     entries: list[tuple[str, str]], extra: list[tuple[int, str]]
 ) -> None:
-    inside = "".join(f"\t<key>{k}</key>\n\t<string>{v}</string>\n" for k, v in entries)
+    inside = "".join(f"\t<key>{key}</key>\n\t{value}" for key, value in entries)
     for position, piece in extra:
         inside = inside[:position] + piece + inside[position:]
     apples = plistlib.dumps({}).replace(b"<dict/>", f"<dict>\n{inside}</dict>".encode())

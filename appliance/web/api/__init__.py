@@ -6,6 +6,7 @@ from aiohttp import web
 
 from appliance.config import Config
 from appliance.web.api import (
+    backups,
     ca,
     commands,
     devices,
@@ -27,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *push_certificate.operations,
     *tokens.operations,
     *users.operations,
+    *backups.operations,
     *ca.operations,
     *status.operations,
 )

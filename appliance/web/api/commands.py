@@ -28,7 +28,9 @@ from appliance.web.api.schema import (
     CommandQuery,
     CommandsAnswer,
     Page,
+    ReleaseBody,
     RequestType,
+    RestoredCommandAnswer,
 )
 from appliance.wire import plist
 
@@ -66,6 +68,21 @@ async def cancel(request: web.Request) -> web.Response:
     return answer(await _answer_of(records, caller_of(request)))
 
 
+async def release(request: web.Request) -> web.Response:
+    """Let go of a command that a restore has held."""
+    body, caller = await body_of(request, ReleaseBody), caller_of(request)
+    records = await services_of(request).commands.release(
+        request.match_info["uuid"], None if body.confirm is None else body.confirm.serial_number,
+        may_danger="danger" in caller.scopes, by=caller.name,
+    )  # fmt: skip
+    return answer(await _answer_of(records, caller))
+
+
+async def restored(request: web.Request) -> web.Response:
+    """What was unfinished in the backup that this server was restored from, and still is."""
+    return answer(Page(items=await services_of(request).commands.restored()))
+
+
 async def types(request: web.Request) -> web.Response:
     """The request types."""
     return answer(Page(items=[_request_type(spec) for spec in catalogue().values()]))
@@ -88,7 +105,7 @@ def _command_answer(record: CommandRecord, caller: Caller) -> CommandAnswer:
         status=record.status, queued_at=record.queued_at, pushed_at=record.pushed_at,
         connected_at=record.connected_at, finished_at=record.finished_at,
         expires_at=record.expires_at, not_before=record.not_before,
-        error_chain=record.error_chain,
+        restored_at=record.restored_at, held=record.held, error_chain=record.error_chain,
         result=_result(record.answer, reveal="secrets" in caller.scopes),
     )  # fmt: skip
 
@@ -146,6 +163,16 @@ operations = (
     Operation(
         method="DELETE", path=_COMMAND, handler=cancel, scope="write",
         summary="Cancel a command while it is queued", answer=CommandAnswer,
+    ),
+    Operation(
+        method="POST", path=f"{_COMMAND}/release", handler=release, scope="write",
+        summary="Send a dangerous command that was held when a backup was restored",
+        body=ReleaseBody, answer=CommandAnswer,
+    ),
+    Operation(
+        method="GET", path="/api/v1/restored-commands", handler=restored,
+        summary="List what a restore has held, or may make happen twice",
+        answer=Page[RestoredCommandAnswer],
     ),
     Operation(
         method="GET", path="/api/v1/command-types", handler=types,

@@ -81,7 +81,11 @@ async def body_of(request: web.Request, expected: type[T]) -> T:
         MalformedBody: not JSON.
         InvalidRequest: JSON of another shape; `pointer` names the field.
     """
-    raw = await raw_body_of(request)
+    return decode_body(await raw_body_of(request), expected)
+
+
+def decode_body(raw: bytes, expected: type[T]) -> T:
+    """Return the JSON in `raw` as `expected`; raises as `body_of`."""
     try:
         return msgspec.json.decode(raw or b"{}", type=expected)
     except msgspec.ValidationError as error:

@@ -152,6 +152,8 @@ class CommandAnswer(Answer):
     finished_at: datetime | None
     expires_at: datetime | None
     not_before: datetime | None
+    restored_at: datetime | None
+    held: bool
     error_chain: list[dict[str, Any]]
     result: dict[str, Any] | None
     channels: list[CommandAnswer] | UnsetType = UNSET
@@ -235,7 +237,35 @@ class StatusAnswer(Answer):
     ca: CaStatus
     tls_not_after: datetime
     database_bytes: int
+    last_backup_at: datetime | None
+    backup_failed: bool
     problems: list[str]
+
+
+class BackupAnswer(Answer):
+    """One encrypted file on the server; a nightly one goes when there are newer ones enough."""
+
+    name: str
+    path: str
+    size_bytes: int
+    created_at: datetime
+    nightly: bool
+
+
+class ReleaseBody(Body):
+    """The device that the held command is meant for."""
+
+    confirm: Confirmation | None = None
+
+
+class RestoredCommandAnswer(Answer):
+    """A command that was unfinished in the backup and is so still: its device may have had it."""
+
+    id: str
+    target: str
+    name: str
+    request_type: str
+    held: bool
 
 
 class TokenBody(Body):

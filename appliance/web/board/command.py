@@ -113,14 +113,13 @@ def _channel(one: SentCommand, url: str, now: datetime, *, reveal: bool) -> Chan
     sent_withheld = one.payload.sealed
     command = {} if sent_withheld else _parameters(read(one.payload.body))
     answer = {} if record.answer_sealed else read(record.answer)
-    is_held = record.finished_at is None and (record.not_before or now) > now
     kept = bool(one.payload.body) and sent_withheld
     return Channel(
         record=record,
         device=one.device,
         words=words_of(record.request_type),
         stages=stages_of(record, now),
-        held_until=record.not_before if is_held else None,
+        held_until=record.not_before if record.is_held(now) else None,
         sent=tree(command, reveal=reveal),
         readout=readout(answer, command, reveal=reveal),
         is_partial=is_partial(answer),

@@ -57,6 +57,8 @@ class CommandRow:
     stages: tuple[Stage, ...]
     queued_at: datetime | None
     held_until: datetime | None  # it can be undone until then
+    held: bool  # until it is released: a restore did it
+    was_restored: bool  # unfinished in a backup: the device may have had it since
     problem: str  # the first of the device's errors
 
 
@@ -146,6 +148,18 @@ async def undo(request: web.Request) -> web.StreamResponse:
     return see_other(f"{device_url(records[0].target)}#command-{records[0].id}")
 
 
+@signed_in
+async def release(request: web.Request) -> web.StreamResponse:
+    """POST /commands/{uuid}/release: send a command that a restore has held."""
+    form, caller = await form_of(request), request[CALLER]
+    serial = form.get("serial_number")
+    records = await request.app[SERVICES].commands.release(
+        request.match_info["uuid"], serial.strip() if isinstance(serial, str) else None,
+        may_danger="danger" in caller.scopes, by=caller.name,
+    )  # fmt: skip
+    return see_other(f"{device_url(records[0].target)}#command-{records[0].id}")
+
+
 def fitting_queries(facts: DeviceFacts) -> list[str]:
     """Return what DeviceInformation can ask of a device, with nothing that it lacks."""
     return [
@@ -167,14 +181,15 @@ def _dangers(facts: DeviceFacts) -> list[str]:
 def _rows(overview: DeviceOverview, now: datetime) -> list[CommandRow]:
     rows = []
     for record in overview.history:
-        is_held = record.finished_at is None and (record.not_before or now) > now
         chain = record.error_chain
         problem = chain[0].get("us_english_description") if chain else ""
         rows.append(
             CommandRow(
                 id=record.id, request_type=record.request_type, words=words_of(record.request_type),
                 status=record.status, stages=stages_of(record, now), queued_at=record.queued_at,
-                held_until=record.not_before if is_held else None, problem=problem or "",
+                held_until=record.not_before if record.is_held(now) else None,
+                held=record.held, was_restored=record.restored_at is not None,
+                problem=problem or "",
             )
         )  # fmt: skip
     return rows
@@ -187,4 +202,5 @@ def routes() -> list[web.RouteDef]:
         web.post("/devices/{id}/ask/{what}", ask),
         web.post("/devices/{id}/ping", ping),
         web.post("/commands/{uuid}/undo", undo),
+        web.post("/commands/{uuid}/release", release),
     ]

@@ -285,8 +285,12 @@ def _errors(chain: Any) -> list[str]:
 
 
 def _signers(certificates: Any) -> list[str]:
-    found = [described(der) for der in certificates or () if isinstance(der, bytes)]
-    return [one.subject for one in found[:1] if one is not None]
+    """Return who signed: of a chain, which may come in any order, the one that issued no other."""
+    ders = certificates if isinstance(certificates, list) else []
+    found = [one for der in ders if isinstance(der, bytes) and (one := described(der))]
+    issuers = {one.issuer for one in found}
+    signers = [one for one in found if one.subject not in issuers] or found
+    return [one.subject for one in signers[:1]]
 
 
 def _dictionaries(value: Any) -> Iterator[_Values]:

@@ -47,7 +47,7 @@ class Stage:
 
 def stages_of(record: CommandRecord, now: datetime) -> tuple[Stage, ...]:
     """Return the four dots of a command."""
-    is_held = record.finished_at is None and (record.not_before or now) > now
+    is_held = record.is_held(now)
     first = text("held") if is_held else text("queued")
     is_over = record.finished_at is not None or record.status == "expired"
     stages = [

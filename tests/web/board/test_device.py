@@ -98,6 +98,35 @@ async def test_lists_show_what_the_device_answered(office: Office) -> None:
     assert 'value="com.example.wifi"' in form
 
 
+@pytest.mark.parametrize(
+    ("what", "entries", "shown"),
+    [
+        (
+            "applications",
+            [{"Name": "Pages", "Identifier": "com.apple.Pages", "ShortVersion": "15.1"}],
+            ("Pages", "com.apple.Pages", "15.1"),
+        ),
+        ("applications", [{"Identifier": "com.example.nameless"}], ("com.example.nameless",)),
+        ("certificates", [{"CommonName": "Office CA"}, {"CommonName": 5}], ("Office CA",)),
+        (
+            "updates",
+            [{"HumanReadableName": "macOS 27.1", "ProductKey": "KEY", "Version": "27.1"}],
+            ("macOS 27.1", "KEY"),
+        ),
+    ],
+)
+async def test_every_list_has_its_place(
+    office: Office, what: str, entries: list[object], shown: tuple[str, ...]
+) -> None:
+    await office.browser.submit(f"/devices/one/ask/{what}", {})
+    ((request_type, _, uuid),) = office.commands()
+    office.api.answer_command("one", uuid, plistlib.dumps({request_type: entries}))
+    page = await office.open("/devices/one")
+    side = page.partition('class="side"')[2]
+    for words in (*shown, f"/commands/{uuid}"):
+        assert words in side, words
+
+
 async def test_facts_are_in_words(office: Office) -> None:
     security = {
         "PasscodePresent": True, "PasscodeCompliant": False, "FDE_Enabled": True,

@@ -132,3 +132,35 @@ def test_newer_systems_name_their_domains_otherwise() -> None:
     assert old == new
     assert cause_of("MadeUpErrorDomain", 1) is None
     assert cause_of(None, None) is None
+
+
+def test_what_belongs_to_an_app_stands_under_its_name() -> None:
+    answer = {
+        "ApplicationConfigurations": [
+            {"Identifier": "com.example.a", "Configuration": {"server": "https://a", "tries": 3}},
+            {"Identifier": "com.example.b", "Configuration": {}},
+        ]
+    }
+    first, second = readout(answer, {}, reveal=False)
+    assert isinstance(first, Facts)
+    assert first.title.name == "com.example.a"
+    assert [(label.name, cell.text) for label, cell in first.rows] == [
+        ("server", "https://a"),
+        ("tries", "3"),
+    ]
+    assert isinstance(second, Facts)
+    assert (second.title.name, second.rows) == ("com.example.b", ())
+
+
+def test_restrictions_are_told_together_and_by_profile() -> None:
+    camera = {"restrictedBool": {"allowCamera": {"value": False}}}
+    answer = {
+        "GlobalRestrictions": {**camera, "union": {"blockedApps": {"values": ["a", "b"]}}},
+        "ProfileRestrictions": {"com.example.p": camera},
+    }
+    together, by_profile = readout(answer, {}, reveal=False)
+    assert isinstance(together, Table)
+    assert isinstance(by_profile, Table)
+    found = {entry.name.name: entry.cells[0].text for entry in together.entries}
+    assert found == {"allowCamera": "No", "blockedApps": "a, b"}
+    assert by_profile.title.name == "com.example.p"

@@ -1,0 +1,103 @@
+"""The schema: numbered migrations, forward only, and whether a database has the one it claims."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance import resources
+from appliance.errors import DataDirectoryUnusable
+
+_SCHEMA = """
+SELECT type, name, tbl_name, sql FROM sqlite_schema
+ WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name
+"""
+
+
+def migrate(db: sqlite3.Connection, *, backups: Path | None = None) -> None:
+    """Apply the numbered migrations that `db` lacks, all in one transaction.
+
+    Before existing data is changed, a copy of it is written to `backups`.
+
+    Raises:
+        DataDirectoryUnusable: the schema is newer than this release, or not the one it claims.
+    """
+    version = schema_version(db)
+    scripts = _scripts()
+    newest = newest_schema()
+    if version > newest:
+        raise DataDirectoryUnusable(
+            f"the database has schema {version}, this release knows {newest}",
+            fix="run the newer release, or restore the backup made before the upgrade",
+        )
+    check_schema(db)
+    pending = [name for number, name in scripts if number > version]
+    if not pending:
+        return
+    if version and backups is not None:
+        copy(db, target=backups / f"before-schema-{newest:04}-from-{version:04}.db")
+    # executescript commits first, so the transaction has to be inside the script.
+    db.executescript(
+        f"BEGIN IMMEDIATE;\n{_joined(pending)}\nPRAGMA user_version = {newest};\nCOMMIT;"
+    )
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    """Return the number of the last migration that was applied."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def newest_schema() -> int:
+    """Return the number of the last migration there is."""
+    return _scripts()[-1][0]
+
+
+def check_schema(db: sqlite3.Connection) -> None:
+    """Compare the tables and indexes with those that the migrations up to its version make.
+
+    Raises:
+        DataDirectoryUnusable: a foreign database, one changed by hand, or a wrong version.
+    """
+    version = schema_version(db)
+    expected = sqlite3.connect(":memory:")
+    try:
+        expected.executescript(_joined([name for number, name in _scripts() if number <= version]))
+        differing = set(expected.execute(_SCHEMA)) ^ set(db.execute(_SCHEMA))
+    finally:
+        expected.close()
+    if not differing:
+        return
+    names = sorted({str(row[1]) for row in differing})
+    raise DataDirectoryUnusable(
+        f"the database is not of schema {version}: {', '.join(names[:5])}",
+        why="it was changed by another program, or it is not a database of the appliance",
+        fix="restore it from a backup",
+    )
+
+
+def copy(db: sqlite3.Connection, *, target: Path) -> None:
+    """Write a consistent copy of the database to `target`, whole or not at all."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial_file = target.with_name(target.name + ".partial")
+    partial_file.unlink(missing_ok=True)
+    made = sqlite3.connect(partial_file)
+    try:
+        partial_file.chmod(0o600)
+        db.backup(made)
+    finally:
+        made.close()
+    partial_file.replace(target)
+
+
+def _scripts() -> list[tuple[int, str]]:
+    return [
+        (int(name[:4]), name)
+        for name in resources.names("store/migrations")
+        if re.fullmatch(r"\d{4}_\w+\.sql", name)
+    ]
+
+
+def _joined(names: Sequence[str]) -> str:
+    return "".join(resources.text(f"store/migrations/{name}") for name in names)

@@ -1,0 +1,1 @@
+"""The server under load: fleets that come back at once, for a long time, or very slowly."""

@@ -1,0 +1,86 @@
+"""The front of the listeners keeps a connection only while it is used as devices use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from appliance.app import Parts
+from appliance.web.admission import Admission
+from appliance.web.connections import Connections
+from appliance.web.front import Front
+
+HEAD = b"PUT /mdm HTTP/1.1\r\nHost: localhost\r\nMdm-Signature: AAAA\r\nContent-Length: 5\r\n\r\n"
+SECONDS = 5
+
+
+async def application(request: web.BaseRequest) -> web.Response:
+    return web.Response(body=b"handed over: " + await request.read())
+
+
+@asynccontextmanager
+async def connected(
+    parts: Parts,
+) -> AsyncIterator[tuple[Connections, asyncio.StreamReader, asyncio.StreamWriter]]:
+    server = web.Server(application)
+    make = Front(parts.config, parts.services, Admission(1)).connection
+    connections = Connections(parts.config, 10, make=make)
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: connections.open(server, None), "127.0.0.1", 0
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            port = listener.sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            while not connections:
+                await asyncio.sleep(0.01)
+            yield connections, reader, writer
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        listener.close()
+        await connections.finish()
+        await server.shutdown(1)
+
+
+async def test_a_connection_without_a_request_is_closed(parts: Parts) -> None:
+    config = replace(parts.config, limits=replace(parts.config.limits, body_seconds=1))
+    async with connected(replace(parts, config=config)) as (connections, reader, _):
+        assert await reader.read() == b""
+        assert not len(connections)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "body"),
+    [
+        ([b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"], b""),
+        ([HEAD + b"12345"], b"12345"),  # what is not signed by anybody
+        ([HEAD[:30], HEAD[30:] + b"12345"], b"12345"),
+        ([HEAD, b"12345"], b"12345"),
+        ([HEAD + b"12345" + HEAD + b"12345"], b"12345"),
+        ([HEAD + b"12345", HEAD + b"12345"], b"12345"),
+    ],
+)
+async def test_what_is_not_plain_or_not_right_is_handed_over_whole(
+    parts: Parts, pieces: list[bytes], body: bytes
+) -> None:
+    async with connected(parts) as (connections, reader, writer):
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.02)
+        answers = max(1, b"".join(pieces).count(HEAD))
+        for _ in range(answers):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(13 + len(body)) == b"handed over: " + body
+        assert len(connections) == 1
+
+
+async def test_a_waiting_connection_is_closed_when_the_server_stops(parts: Parts) -> None:
+    async with connected(parts) as (connections, reader, _):
+        await connections.finish()
+        assert await reader.read() == b""
