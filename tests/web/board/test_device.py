@@ -139,7 +139,7 @@ async def test_facts_are_in_words(office: Office) -> None:
             (json.dumps(security), json.dumps(information)),
         )
     page = await office.open("/devices/one")
-    for words in ("weaker than required", "FileVault", "42 %", "400 / 500 GB", "Reduced"):
+    for words in ("weaker than required", "FileVault", "42%", "400 / 500 GB", "Reduced"):
         assert words in page, words
     assert "設定済み(要件より弱い)" in await office.open("/devices/one?lang=ja")
 
