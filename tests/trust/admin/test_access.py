@@ -101,7 +101,7 @@ async def test_d_10_the_store_knows_a_token_by_its_hash_alone(api: ApiClient) ->
 
 async def test_d_15_a_rebound_name_reaches_nothing_of_the_administrators(api: ApiClient) -> None:
     refused = 0
-    for method, path in addresses(api.client.app):  # type: ignore[arg-type]
+    for method, path in addresses(api.client.app):
         headers = {"Host": "evil.example", "Authorization": f"Bearer {api.token}"}
         async with api.client.request(method, path, headers=headers) as answer:
             is_refused = answer.status == 403
@@ -111,7 +111,7 @@ async def test_d_15_a_rebound_name_reaches_nothing_of_the_administrators(api: Ap
 
 
 async def test_d_16_no_answer_shares_itself_with_another_origin(api: ApiClient) -> None:
-    for method, path in addresses(api.client.app):  # type: ignore[arg-type]
+    for method, path in addresses(api.client.app):
         for origin in ("https://evil.example", "null", "https://mdm.example.com.evil.example"):
             headers = {"Origin": origin, "Access-Control-Request-Method": method}
             answer = await api.call("OPTIONS", path, token=None, headers=headers)

@@ -35,7 +35,7 @@ async def test_d_13_every_answer_says_what_a_browser_must_not_do(
     for signed_in in (False, True):
         if signed_in:
             await browser.sign_up()
-        for method, path in addresses(browser.client.app):  # type: ignore[arg-type]
+        for method, path in addresses(browser.client.app):
             if method != "GET" or path == "/api/v1/events":
                 continue
             answer = await opened(browser, path)
