@@ -1,4 +1,4 @@
-"""`docs/benchmarks.md` and its chart: what a run measured, and on what."""
+"""Its part of `docs/benchmarks.md`, and the chart: what a run measured, and on what."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from xml.sax.saxutils import escape
 from .peers import OURS
 from .table import Figure, markdown
 
+_BEGIN, _END = "<!-- by scripts/bench --write -->\n", "<!-- end -->\n"
 _DOCS = Path(__file__).parents[2] / "docs"
 _DRAWN = ("idle connects /s", "command cycles /s", "whole enrollments /s", "SCEP certificates /s")
 
-_TEXT = """# Benchmarks
+_TEXT = """## Beside other servers
 
 Written by `scripts/bench --postgresql --write` on {date}; run it on your machine.
 
@@ -32,7 +33,9 @@ each round every server had its turn, and ratios are taken round by round. Load 
 **How to read it.** Each server is pinned to one core, the load generator to the other. A rate
 suffers when other programs run meanwhile; µs, the processor time of one operation, hardly do:
 where "ratio" and "of µs" differ, believe the second, by which "reached" is judged. A database
-counts with the server that needs it. "µs" of more than a second of work are exact to 1 %.
+counts with the server that needs it. "µs" of more than a second of work are exact to 1 %. Above a
+load average of 2 the machine had other work, waiting for disk and processor costs time as well,
+and only large differences mean anything: run it again in a quiet hour.
 
 **What is compared.** Ours has TLS, and answers after an fsync. NanoMDM is measured over plain
 HTTP, as it has no TLS of its own: in memory it stores nothing that outlives it, its file store
@@ -54,7 +57,7 @@ _STYLE = (
 
 
 def write(figures: Sequence[Figure], *, rounds: int) -> None:
-    """Write both files."""
+    """Write the chart, and the page's part between the marks."""
     chart = _DOCS / "benchmarks.svg"
     chart.write_text(draw(figures))
     text = _TEXT.format(
@@ -68,7 +71,19 @@ def write(figures: Sequence[Figure], *, rounds: int) -> None:
         rounds=rounds,
         load=os.getloadavg()[0],
     )
-    (_DOCS / "benchmarks.md").write_text(text)
+    page = _DOCS / "benchmarks.md"
+    page.write_text(_with_part(page.read_text(), text))
+
+
+def _with_part(page: str, text: str) -> str:
+    """Return `page` with `text` in place of what it had between the marks, or as its first part."""
+    if _BEGIN in page:
+        before, _, rest = page.partition(_BEGIN)
+        after = rest.partition(_END)[2]
+    else:
+        title, _, after = page.partition("\n\n")
+        before, after = f"{title}\n\n", f"\n{after}"
+    return f"{before}{_BEGIN}{text}{_END}{after}"
 
 
 def draw(figures: Sequence[Figure]) -> str:

@@ -159,7 +159,7 @@ def _options() -> argparse.Namespace:
         help="NanoMDM with PostgreSQL as well, which is installed if need be",
     )
     parser.add_argument(
-        "--write", action="store_true", help="docs/benchmarks.md and its chart as well"
+        "--write", action="store_true", help="into docs/benchmarks.md and its chart as well"
     )
     parser.add_argument("--json", action="store_true", help="rows as JSON instead of a table")
     return parser.parse_args()
