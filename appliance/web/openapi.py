@@ -24,7 +24,7 @@ _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
-    "color-scheme:light dark;background:light-dark(#f7f6f3,#131318);"
+    "overflow-wrap:anywhere;color-scheme:light dark;background:light-dark(#f7f6f3,#131318);"
     "color:light-dark(#1d1c21,#ededf1)}"
     "a{display:inline-block;min-height:24px;color:light-dark(#3547c8,#a5b0ff)}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;"
