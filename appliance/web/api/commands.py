@@ -74,7 +74,7 @@ async def release(request: web.Request) -> web.Response:
         request.match_info["uuid"], None if body.confirm is None else body.confirm.serial_number,
         may_danger="danger" in caller.scopes, by=caller.name,
     )  # fmt: skip
-    return answer(await _answer_of(records, caller))
+    return answer(await _answer_of(request, records))
 
 
 async def restored(request: web.Request) -> web.Response:
