@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
 from appliance.services.tls import Tls, host_names
@@ -120,6 +122,7 @@ async def open_appliance(config: Config) -> AsyncIterator[Parts]:
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory holds keys
     directory = DataDirectory(config.data)
     directory.check()
     lock = directory.lock()
@@ -347,9 +350,9 @@ def _build(
     backups = BackupService(database, directory, config)
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
-    accounts = AccountService(database, config.auth, config.server.admin_url)
+    sessions = SessionService(database, config.auth)
     return Services(
-        accounts=accounts,
+        accounts=AccountService(database, config.auth, config.server.admin_url),
         backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
@@ -359,7 +362,7 @@ def _build(
         enrolling=EnrollingService(
             database, config, keys, push_certificates, commands, lambda: tls.pair
         ),
-        housekeeping=Housekeeping(database, accounts),
+        housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
             database,
@@ -372,6 +375,7 @@ def _build(
             lambda: tls.pair.certificate,
         ),
         push=push,
+        sessions=sessions,
         status=status,
         strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),

@@ -12,7 +12,7 @@ import aiohttp
 import click
 
 from appliance.cli.client import Client, call, run
-from appliance.cli.output import moment, note, print_facts, print_json, print_table
+from appliance.cli.output import Columns, moment, note, print_facts, print_json, print_list, time_of
 from appliance.cli.settings import Group, Settings
 from appliance.errors import Conflict
 
@@ -65,19 +65,13 @@ def create(settings: Settings, output: Path | None) -> None:
 def listing(settings: Settings) -> None:
     """List the backups in the data directory. Works without a server."""
     answer = call(settings, "GET", _PATH, serverless=True)
-    if settings.json:
-        print_json(answer)
-        return
-    rows = [
-        (
-            item["name"],
-            moment(item["created_at"]),
-            f"{item['size_bytes'] / 1e6:.1f} MB",
-            item["nightly"],
-        )
-        for item in answer["items"]
-    ]
-    print_table(("NAME", "CREATED", "SIZE", "NIGHTLY"), rows, empty="no backups yet")
+    columns: Columns = {
+        "NAME": "name",
+        "CREATED": time_of("created_at"),
+        "SIZE": lambda item: f"{item['size_bytes'] / 1e6:.1f} MB",
+        "NIGHTLY": "nightly",
+    }
+    print_list(answer, columns, as_json=settings.json, empty="no backups yet")
 
 
 @backup.command()

@@ -16,6 +16,7 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
+from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
 from appliance.services.tokens import TokenService
@@ -37,6 +38,7 @@ class Services:
     live: LiveEvents
     overview: OverviewService
     push: PushService
+    sessions: SessionService
     status: StatusService
     strangers: Strangers
     tokens: TokenService

@@ -18,11 +18,12 @@ from appliance.store.devices import Device
 _LONGEST_UNDO_SECONDS = 60
 _LONGEST_REASON = 500
 
-# Their parameters unlock, lock or watch a device.
+# Their parameters unlock, lock or watch a device, or hold passwords: of networks and accounts in a
+# profile, say.
 _SECRET_COMMANDS = frozenset({
-    "AccountConfiguration", "ClearPasscode", "DeviceLock", "EraseDevice", "RequestMirroring",
-    "RotateFileVaultKey", "SetAutoAdminPassword", "SetFirmwarePassword", "SetRecoveryLock",
-    "VerifyFirmwarePassword", "VerifyRecoveryLock",
+    "AccountConfiguration", "ApplyRedemptionCode", "ClearPasscode", "DeviceLock", "EraseDevice",
+    "InstallProfile", "RequestMirroring", "RotateFileVaultKey", "SetAutoAdminPassword",
+    "SetFirmwarePassword", "SetRecoveryLock", "VerifyFirmwarePassword", "VerifyRecoveryLock",
 })  # fmt: skip
 
 

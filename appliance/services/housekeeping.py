@@ -6,8 +6,8 @@ import logging
 import time
 
 from appliance import logs
-from appliance.services.accounts import AccountService
 from appliance.services.clock import DAY, HOUR, MINUTE, is_behind, now_ms
+from appliance.services.sessions import SessionService
 from appliance.store import commands, events, links, pushes, settings
 from appliance.store.database import Connection, Database
 
@@ -32,9 +32,9 @@ class Housekeeping:
     clock named is brought forward again.
     """
 
-    def __init__(self, database: Database, accounts: AccountService) -> None:
+    def __init__(self, database: Database, sessions: SessionService) -> None:
         self._database = database
-        self._accounts = accounts
+        self._sessions = sessions
         self._pruned_until = 0  # the id; a start looks through all that is left once more
         self._leapt_at: float | None = None  # monotonic
         self._offset_ms: int | None = None  # of the clock against a monotonic one
@@ -54,7 +54,7 @@ class Housekeeping:
                 return 0, self._pruned_until, True
             if not is_behind(now):
                 settings.put(db, _CLOCK_SEEN, str(now))
-            self._accounts.forget_expired(db, now)
+            self._sessions.forget_expired(db, now)
             pruned_until = events.prune(
                 db,
                 after=self._pruned_until,

@@ -11,17 +11,17 @@ from enum import StrEnum
 from cryptography import x509
 
 from appliance.config import Config
+from appliance.services.activity import Line, lines
 from appliance.services.backups import BackupService, BackupState
 from appliance.services.ca import CertificateAuthority
 from appliance.services.clock import DAY, HOUR, is_behind, now_ms
 from appliance.services.data_directory import Keys
 from appliance.services.housekeeping import has_leapt
-from appliance.services.paging import entries_before
 from appliance.services.push import PushService, PushStatus
 from appliance.store import commands, device_list, overview
 from appliance.store.database import Connection, Database
 from appliance.store.device_list import Found, Search
-from appliance.store.overview import Affected, Concern, Entry, Identity
+from appliance.store.overview import Affected, Concern, Identity
 from appliance.wire import certificates
 
 _EXAMPLES = 3
@@ -94,7 +94,7 @@ class Home:
     database_bytes: int
     disk_free_bytes: int
     disk_total_bytes: int
-    feed: list[Entry]
+    feed: list[Line]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,18 +204,19 @@ class OverviewService:
         )
 
     async def activity(
-        self, noun: str | None, cursor: str | None, limit: int
-    ) -> tuple[list[Entry], str | None]:
+        self, view: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[Line], str | None]:
         """Return what happened, newest first, and the cursor of the next page.
+
+        Args:
+            view: one of `store.activity.VIEWS`, None for everything.
 
         Raises:
             InvalidRequest: the cursor is not one of ours.
         """
-        before = entries_before(cursor)
-        entries, following = await self._database.read(
-            lambda db: overview.activity(db, noun=noun, before=before, limit=limit)
+        return await self._database.read(
+            lambda db: lines(db, view=view, cursor=cursor, limit=limit)
         )
-        return entries, None if following is None else str(following)
 
     def _trouble(self) -> list[Need]:
         trouble = self._database.trouble

@@ -37,7 +37,7 @@ from appliance.store.migrating import check_schema, newest_schema, schema_versio
 from appliance.store.restored import Closed, Judge, RestoredCommand
 from appliance.wire import certificates
 
-_ROOM = 1.2  # the database is written once more when its schema is brought up to date
+_ROOM = 2.2  # the database may be written once more when its schema is brought up to date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,7 @@ def restore(source: Path, key_file: Path, target: Path) -> Restored:
     stage = DataDirectory(directory.path.with_name(f".{directory.path.name}.restoring"))
     lock = _begin(stage)
     try:
+        _refuse_full(stage.path, source.stat().st_size)
         manifest = archive.unpack(source, key, stage.path)
         verified, keys = _checked(stage, manifest)
         closed, commands = asyncio.run(_settle(stage, keys, manifest))
@@ -128,6 +129,16 @@ def _begin(stage: DataDirectory) -> int:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     stage.keys.mkdir(mode=0o700)
     return lock
+
+
+def _refuse_full(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size * _ROOM:
+        raise DataDirectoryUnusable(
+            f"the disk of {folder.parent} has no room for the backup",
+            why=f"{size * _ROOM / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free",
+            fix="free some space, or name a directory on another disk",
+        )
 
 
 def _refuse_used(directory: DataDirectory) -> None:

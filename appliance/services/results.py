@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.mdm import device
-from appliance.mdm.command import CommandResult, Status
+from appliance.mdm.command import SECRET_KEYS, CommandResult, Status
 from appliance.mdm.device import DeviceFacts
 from appliance.store import devices
 from appliance.store.database import Connection
@@ -50,4 +50,5 @@ _EFFECTS = {
 
 
 def _as_json(answer: Plist) -> dict[str, plist.Json]:
-    return {key: plist.to_json(value) for key, value in answer.value.items()}
+    # What unlocks a device stays in the sealed answer.
+    return {k: plist.to_json(v) for k, v in answer.value.items() if k not in SECRET_KEYS}

@@ -18,6 +18,8 @@ _MDM = "com.apple.mdm"
 _SCEP = "com.apple.security.scep"
 _PKCS12 = "com.apple.security.pkcs12"
 _ROOTS = ("com.apple.security.root", "com.apple.security.pem")
+# What `plistlib` raises for what is no property list.
+_UNREADABLE = (ValueError, LookupError, AttributeError, ExpatError, plistlib.InvalidFileException)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,7 @@ class Profile:
             chain = (signer, *(one for one in verified.certificates if one != signer))
         try:
             plist = plistlib.loads(xml)
-        except (ValueError, LookupError, ExpatError, plistlib.InvalidFileException) as error:
+        except _UNREADABLE as error:
             raise ProfileRefused(f"not a configuration profile: {error}") from error
         if not isinstance(plist, dict) or plist.get("PayloadType") != "Configuration":
             raise ProfileRefused("not a configuration profile: its PayloadType is another")

@@ -30,7 +30,6 @@ class Journey:
     """How far one downloaded profile has come; None: not so far, or not known."""
 
     profile: str  # what stands for it in events
-    visit: str = ""  # of the page that it was downloaded from
     downloaded_at: datetime
     certified_at: datetime | None = None
     enrolled_at: datetime | None = None
@@ -63,17 +62,16 @@ def of_link(db: Connection, link: str, *, visit: str | None = None, limit: int) 
         profile = event.data.get("profile")
         if profile is None:
             continue
+        if visit is not None and profile not in begun and event.data.get("visit") != visit:
+            continue
         journey = begun.pop(profile, None) or Journey(profile=profile, downloaded_at=event.at)
         begun[profile] = _after(journey, event)
-    wanted = [one for one in begun.values() if visit is None or one.visit == visit]
-    wanted.sort(key=lambda one: one.downloaded_at, reverse=True)
-    return [_with_device(db, one) for one in wanted[:limit]]
+    newest = sorted(begun.values(), key=lambda one: one.downloaded_at, reverse=True)
+    return [_with_device(db, one) for one in newest[:limit]]
 
 
 def _after(journey: Journey, event: events.Event) -> Journey:
     match event.kind:
-        case "link.profile_fetched":
-            return replace(journey, visit=event.data.get("visit", ""))
         case "certificate.issued":
             return replace(journey, certified_at=event.at, serial=event.data["serial"])
         case "certificate.refused":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from appliance import resources
 from appliance.errors import DataDirectoryUnusable
 
+_ROOM = 2.2
 _SCHEMA = """
 SELECT type, name, tbl_name, sql FROM sqlite_schema
  WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name
@@ -37,6 +39,7 @@ def migrate(db: sqlite3.Connection, *, backups: Path | None = None) -> None:
     if not pending:
         return
     if version and backups is not None:
+        _refuse_full(db, backups)
         copy(db, target=backups / f"before-schema-{newest:04}-from-{version:04}.db")
     # executescript commits first, so the transaction has to be inside the script.
     db.executescript(
@@ -89,6 +92,20 @@ def copy(db: sqlite3.Connection, *, target: Path) -> None:
     finally:
         made.close()
     partial_file.replace(target)
+
+
+def _refuse_full(db: sqlite3.Connection, backups: Path) -> None:
+    """Refuse to begin what the disk has no room for: the copy, and as much again for the log."""
+    pages, page_size = (
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    needed, free = pages * page_size * _ROOM, shutil.disk_usage(backups.parent).free
+    if free < needed:
+        raise DataDirectoryUnusable(
+            f"the disk of {backups.parent} has no room to bring the database up to date",
+            why=f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free",
+            fix="free some space, then start again; nothing was changed",
+        )
 
 
 def _scripts() -> list[tuple[int, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,6 @@ _NAME = "substr(coalesce(nullif(d.name, ''), d.serial_number, e.id), 1, 120)"
 _MANAGED = "e.device_id IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL"
 
 _LATEST_COMMANDS = 2_000
-_LATEST_EVENTS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,23 +44,6 @@ class Identity:
     name: str
     serial: str
     not_after: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """An event with the name of its device, if it has one that is still known."""
-
-    id: int
-    at: datetime | None
-    kind: str
-    device_id: str | None
-    device_name: str | None
-    data: dict[str, Any]
-
-    @property
-    def day(self) -> str:
-        """The day of it in UTC, 2026-11-24."""
-        return "" if self.at is None else f"{self.at:%Y-%m-%d}"
 
 
 def states(db: Connection, *, silent_before: int) -> dict[str, int]:
@@ -220,42 +201,6 @@ def identities(db: Connection, *, limit: int) -> list[Identity]:
 def last_push(db: Connection) -> datetime | None:
     """Return when Apple last accepted a push."""
     return from_ms(db.execute("SELECT max(sent_at) FROM pushes").fetchone()[0])
-
-
-def activity(
-    db: Connection, *, noun: str | None, before: int, limit: int
-) -> tuple[list[Entry], int | None]:
-    """Return the newest events below the number `before`, of one noun (`device`, …) or of all.
-
-    Also returns the number below which the next page begins, None after the last. A page looks
-    back only so far; for a rare noun it may hold less than `limit`, even nothing.
-    """
-    newest = db.execute("SELECT max(id) FROM events").fetchone()[0] or 0
-    before = min(before, newest + 1)
-    floor = before - _LATEST_EVENTS
-    rows = db.execute(
-        f"""
-        SELECT v.id, v.at, v.kind, e.id, {_NAME}, v.data
-          FROM events AS v
-          LEFT JOIN enrollments AS e ON e.id = v.enrollment_id
-          LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE v.id < :before AND v.id >= :floor
-           AND (:noun IS NULL OR v.kind LIKE :noun || '.%')
-         ORDER BY v.id DESC
-         LIMIT :limit
-        """,
-        {"before": before, "floor": floor, "noun": noun, "limit": limit + 1},
-    ).fetchall()
-    entries = [
-        Entry(
-            id=row[0], at=from_ms(row[1]), kind=row[2], device_id=row[3], device_name=row[4],
-            data=json.loads(row[5]),
-        )
-        for row in rows[:limit]
-    ]  # fmt: skip
-    if len(rows) > limit:
-        return entries, entries[-1].id
-    return entries, floor if floor > 1 else None
 
 
 def _concern(rows: Sequence[tuple[Any, ...]]) -> Concern:

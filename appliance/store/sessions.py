@@ -42,6 +42,27 @@ def find(
     return None if row is None else StoredSession(user_id=row[0], user=row[1], seen_at=row[2])
 
 
+def user_of(db: Connection, sha256: bytes) -> int | None:
+    """Return whose session it is, None if there is none."""
+    row = db.execute("SELECT user_id FROM sessions WHERE sha256 = ?", (sha256,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def count_like(db: Connection, sha256: bytes, *, created_after: int, seen_after: int) -> int:
+    """Return how many sessions in force the user of this one has."""
+    row = db.execute(
+        """
+        SELECT count(*)
+          FROM sessions
+         WHERE user_id = (SELECT user_id FROM sessions WHERE sha256 = ?)
+           AND created_at > ?
+           AND seen_at > ?
+        """,
+        (sha256, created_after, seen_after),
+    ).fetchone()
+    return int(row[0])
+
+
 def touch(db: Connection, sha256: bytes, now: int) -> None:
     """Note that the session is in use."""
     db.execute("UPDATE sessions SET seen_at = ? WHERE sha256 = ?", (now, sha256))

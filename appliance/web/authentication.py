@@ -13,7 +13,7 @@ from aiohttp import web
 
 from appliance.config import Config
 from appliance.errors import InvalidRequest, NotAuthenticated, NotAuthorized, ScopeMissing, TooMany
-from appliance.services.accounts import Session
+from appliance.services.sessions import Session
 from appliance.services.tokens import SCOPES, Caller
 from appliance.web import csrf
 from appliance.web.addresses import remote_address, within
@@ -172,7 +172,7 @@ def is_local(request: web.Request) -> bool:
 
 
 async def _session_caller(request: web.Request, cookie: str) -> Caller:
-    session = await request.app[SERVICES].accounts.session(cookie)
+    session = await request.app[SERVICES].sessions.find(cookie)
     if session is None:
         raise NotAuthenticated("the session has ended", fix="sign in again at /login")
     if request.method not in SAFE_METHODS:

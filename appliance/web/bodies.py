@@ -45,6 +45,8 @@ BODIES = web.AppKey("bodies", Bodies)
 @web.middleware
 async def bodies_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let go of what the body took, once the request is answered."""
+    if not request.raw_path.startswith("/"):  # a proxy's form, which names another host
+        raise web.HTTPBadRequest
     try:
         return await handler(request)
     finally:

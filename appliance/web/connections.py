@@ -116,6 +116,22 @@ class Connection(web.RequestHandler, Watched):
         self._unread_since = 0.0
         super().resume_writing()
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP; aiohttp's own answer repeats what was sent."""
+        answer = super().handle_error(request, status, exc, message)
+        if status >= 500:
+            return answer
+        refusal = web.Response(status=status, text="this is not a request that HTTP allows\n")
+        refusal.headers["Server"] = ""
+        refusal.force_close()
+        return refusal
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Make room for another."""
         self._among.discard(self)

@@ -44,7 +44,13 @@ SENTENCES: Mapping[str, Sentence] = {
     "device.reenrollment_allowed": _entry(
         text("%(device)s may enroll anew with another certificate"), "enroll"
     ),
-    "command.queued": _entry(text("%(request_type)s was queued for %(device)s"), "command", "busy"),
+    "command.queued": _entry(text("%(request_type)s waits for %(device)s"), "command", "busy"),
+    "command.queued.sent": _entry(
+        text("%(request_type)s is with %(device)s"), "command", "busy"
+    ),
+    "command.queued.not_now": _entry(
+        text("%(device)s puts %(request_type)s off for now"), "silent", "warn"
+    ),
     "command.finished.acknowledged": _entry(
         text("%(device)s answered %(request_type)s"), "ok", "ok"
     ),
@@ -96,12 +102,10 @@ SENTENCES: Mapping[str, Sentence] = {
     "user.created": _entry(text("The user “%(name)s” was added"), "user"),
     "user.removed": _entry(text("The user “%(name)s” was removed"), "user"),
     "user.password_changed": _entry(text("The password of “%(name)s” was changed"), "user"),
+    "user.signed_out": _entry(text("“%(name)s” signed out everywhere"), "user"),
     "user.signed_in": _entry(text("“%(name)s” signed in"), "user"),
     "user.sign_in_failed": _entry(text("Signing in from %(address)s failed"), "lock", "warn"),
 }  # fmt: skip
-
-# What an event's kind begins with, for those who look for one sort of thing.
-NOUNS = ("device", "command", "link", "certificate", "push_certificate", "token", "user")
 
 _UNKNOWN = Sentence(text=text("Something happened: %(kind)s"), icon="activity")
 _LONGEST_VALUE = 120
@@ -112,15 +116,19 @@ def sentence_of(kind: str, data: Mapping[str, Any]) -> Sentence:
     return SENTENCES.get(f"{kind}.{data.get('status')}") or SENTENCES.get(kind) or _UNKNOWN
 
 
-def sentence(catalogue: Catalogue, kind: str, data: Mapping[str, Any], device: Markup) -> Markup:
+def sentence(
+    catalogue: Catalogue, kind: str, data: Mapping[str, Any], device: Markup, request: Markup
+) -> Markup:
     """Return the sentence of an event as HTML.
 
     Args:
-        device: what stands for the device, usually a link; everything else is escaped here.
+        device: what stands for the devices, usually links; everything else is escaped here.
+        request: what stands for the command, if it is about one.
     """
     values = {key: str(value)[:_LONGEST_VALUE] for key, value in data.items()}
     message = catalogue.gettext(sentence_of(kind, data).text)
-    return Markup(escape(message)) % _Values({**values, "kind": kind, "device": device})  # noqa: S704 - escaped
+    places = _Values({**values, "kind": kind, "device": device, "request_type": request})
+    return Markup(escape(message)) % places  # noqa: S704 - escaped
 
 
 class _Values(dict[str, Any]):

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote
 from aiohttp import web
 
 from appliance.errors import MalformedMessage, NotAuthorized
-from appliance.services.accounts import Session
+from appliance.services.sessions import Session
 from appliance.web import csrf
 from appliance.web.authentication import CALLER, GATE, SESSION
 from appliance.web.bodies import read_body
@@ -55,7 +55,7 @@ def session_of(request: web.Request) -> Session:
 async def current_session(request: web.Request) -> Session | None:
     """Return the session of the request's cookie, None where nobody has signed in."""
     token = session_token(request)
-    return None if token is None else await request.app[SERVICES].accounts.session(token)
+    return None if token is None else await request.app[SERVICES].sessions.find(token)
 
 
 async def form_of(request: web.Request) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import cast
 
 CONNECTIONS = 64
 _STALLED_SECONDS = 30
+_CONNECTING = 8
 
 
 class BenchError(Exception):
@@ -187,6 +188,26 @@ def _body(answer: bytes, body_at: int) -> bytes:
         chunks.append(answer[body_at : body_at + size])
         body_at += size + 2
     return b"".join(chunks)
+
+
+async def connect(address: Address, count: int) -> float:
+    """Open `count` connections, a few at the same time, and close them; the seconds it took."""
+
+    async def some(share: int) -> None:
+        for _ in range(share):
+            transport, _ = await loop.create_connection(
+                asyncio.Protocol,
+                "127.0.0.1",
+                address.port,
+                ssl=address.context,
+                server_hostname="localhost" if address.context else None,
+            )
+            transport.abort()
+
+    loop = asyncio.get_running_loop()
+    started_at = time.perf_counter()
+    await asyncio.gather(*(some(count // _CONNECTING) for _ in range(_CONNECTING)))
+    return time.perf_counter() - started_at
 
 
 async def drive(

@@ -46,7 +46,7 @@ http {{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A running server; `processes` are those whose processor time it costs."""
+    """A running server; `processes`, and their children, are what it costs processor time."""
 
     name: str
     address: Address
@@ -56,10 +56,16 @@ class Server:
     def processor_seconds(self) -> float:
         """User and system time used so far."""
         ticks = 0
-        for pid in self.processes:
+        for pid in self._family():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+            ticks += sum(map(int, fields[11:15]))  # its own, and of children that have ended
         return ticks / _TICKS
+
+    def _family(self) -> list[int]:
+        family = list(self.processes)
+        for pid in family:  # grows while it is walked
+            family += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return family
 
     def resident_mb(self) -> float:
         """Resident memory of all processes."""
@@ -152,17 +158,30 @@ def appliance(folder: Path, topic: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def nanomdm(program: str, folder: Path, ca: Path, storage: str) -> Iterator[Server]:
-    """NanoMDM over plain HTTP with one of its stores: `inmem` or `filekv`, its default."""
+def nanomdm(
+    program: str,
+    folder: Path,
+    ca: Path,
+    storage: str,
+    *,
+    dsn: str = "",
+    database: int | None = None,
+) -> Iterator[Server]:
+    """NanoMDM over plain HTTP with one of its stores: `inmem`, `pgsql`, or `filekv`, its default.
+
+    Args:
+        dsn: where the store is, if not in `folder`.
+        database: the process whose work for the store counts as well.
+    """
     port = free_port()
     arguments = [program, "-listen", f"127.0.0.1:{port}", "-ca", str(ca), "-api", API_KEY]
-    arguments += ["-storage", storage, "-storage-dsn", str(folder / "store")]
+    arguments += ["-storage", storage, "-storage-dsn", dsn or str(folder / "store")]
     basic = base64.b64encode(f"nanomdm:{API_KEY}".encode()).decode()
     with started(arguments, port, folder) as pid:
         yield Server(
             name=f"NanoMDM {storage}",
             address=Address(port=port),
-            processes=(pid,),
+            processes=(pid,) if database is None else (pid, database),
             authorization=f"Basic {basic}",
         )
 

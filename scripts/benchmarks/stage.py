@@ -12,21 +12,23 @@ from typing import TypeVar
 
 from cryptography import x509
 
-from . import peers, workloads
+from . import peers, postgresql, workloads
 from .fixtures import TOPIC, Device, KeyPool
 from .load import Request, Session
 from .peers import Server
+from .postgresql import PostgreSQL
 from .table import Sample
 
 IN_MEMORY = "NanoMDM in memory, HTTP"
 BEHIND_NGINX = "NanoMDM in memory, nginx TLS"
 FILE_STORE = "NanoMDM file store, HTTP"
+POSTGRESQL = "NanoMDM PostgreSQL, HTTP"
 MICROMDM_SCEP = "micromdm/scep"
 
 _COMMANDS_PER_DEVICE = 6
 _COMMANDED_DEVICES = 600  # a round
 _TARGETS_PER_CALL = 100
-_CONNECTS = 12_000  # a round, each with a signature of its own
+_CONNECTS = 6_000  # a round, each with a signature of its own
 _PEER_CERTIFICATES = 300  # a round; its file depot slows down as it fills
 
 T = TypeVar("T")
@@ -36,7 +38,15 @@ Samples = dict[str, list[Sample]]
 class Stage:
     """Servers and devices; `prepare` comes first and is itself measured."""
 
-    def __init__(self, folder: Path, stack: contextlib.ExitStack, *, rounds: int, count: int):
+    def __init__(
+        self,
+        folder: Path,
+        stack: contextlib.ExitStack,
+        *,
+        rounds: int,
+        count: int,
+        database: PostgreSQL | None = None,
+    ) -> None:
         self._folder = folder
         self._stack = stack
         self._rounds = rounds
@@ -48,7 +58,7 @@ class Stage:
         self.ours = self._start("ours", lambda f: peers.appliance(f, TOPIC))
         authority = folder / "ours" / "data" / "keys" / "ca.pem"
         self._ca = x509.load_pem_x509_certificate(authority.read_bytes())
-        self.peers = list(self._start_nanomdm(authority))
+        self.peers = list(self._start_nanomdm(authority, database))
 
     def _start(
         self, name: str, start: Callable[[Path], contextlib.AbstractContextManager[Server]]
@@ -57,7 +67,7 @@ class Stage:
         folder.mkdir()
         return self._stack.enter_context(start(folder))
 
-    def _start_nanomdm(self, authority: Path) -> Iterator[Server]:
+    def _start_nanomdm(self, authority: Path, database: PostgreSQL | None) -> Iterator[Server]:
         program, proxy = peers.find_program("nanomdm"), peers.find_program("nginx")
         if program is None:
             return
@@ -70,6 +80,15 @@ class Stage:
             yield dataclasses.replace(server, name=BEHIND_NGINX)
         files = self._start("files", lambda f: peers.nanomdm(found, f, authority, "filekv"))
         yield dataclasses.replace(files, name=FILE_STORE)
+        if database is not None:
+            place = self._folder / "postgresql"
+            place.mkdir()
+            pid, dsn = self._stack.enter_context(postgresql.running(database, place))
+            server = self._start(
+                "pgsql",
+                lambda f: peers.nanomdm(found, f, authority, "pgsql", dsn=dsn, database=pid),
+            )
+            yield dataclasses.replace(server, name=POSTGRESQL)
 
     def _stores(self) -> list[Server]:
         return [self.ours, *(peer for peer in self.peers if peer.name != BEHIND_NGINX)]
@@ -167,8 +186,29 @@ class Stage:
             rounds=self._rounds,
         )
 
+    def whole_enrollments(self) -> Samples:
+        """SCEP and then Authenticate and TokenUpdate, each after the other, on one core.
+
+        What the two took, added up round by round; the certificates of NanoMDM's devices come
+        from micromdm/scep.
+        """
+        issued = {server.name: self.issued.get(MICROMDM_SCEP, []) for server in self._stores()}
+        issued[self.ours.name] = self.issued[self.ours.name]
+        return {
+            name: [_one_after_the_other(*pair) for pair in zip(issued[name], rounds, strict=False)]
+            for name, rounds in self.enrolled.items()
+        }
+
     def _slice(self, items: Sequence[T], turn: int) -> Sequence[T]:
         return items[turn * self._share : (turn + 1) * self._share]
+
+
+def _one_after_the_other(certificate: Sample, check_ins: Sample) -> Sample:
+    """One certificate and a pair of check-ins."""
+    seconds = 1 / certificate.rate + 2 / check_ins.rate
+    return Sample(
+        rate=1 / seconds, processor_us=certificate.processor_us + 2 * check_ins.processor_us
+    )
 
 
 async def generator_ceiling(folder: Path, seconds: float) -> Sample:

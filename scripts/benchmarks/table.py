@@ -43,6 +43,11 @@ class Figure:
     targets: tuple[Target, ...] = ()
     missing: tuple[str, ...] = ()
 
+    def per_processor_second(self, peer: str = "") -> float:
+        """Operations in a second of processor time, of ours or of a peer; 0 if not measured."""
+        spent = _processor(self.peers[peer] if peer else self.ours)
+        return 1e6 / spent if spent else 0.0
+
     def rows(self) -> list[Row]:
         """One row per target, then one per peer without a target."""
         rows = [self._row(target) for target in self.targets]
@@ -54,8 +59,15 @@ class Figure:
     def _row(self, target: Target | None, peer: str = "") -> Row:
         peer = target.peer if target else peer
         ours, theirs = self.ours, self.peers.get(peer, [])
-        ratio = _rate(ours) / _rate(theirs) if ours and theirs and _rate(theirs) else None
-        value = ratio if peer else _rate(ours)
+        ratio = _ratio_of([one.rate for one in ours], [one.rate for one in theirs])
+        processor_ratio = _ratio_of(
+            [one.processor_us for one in theirs], [one.processor_us for one in ours]
+        )
+        # Judged by processor time where there is one: a busy machine distorts rates.
+        if peer:
+            value = ratio if processor_ratio is None else processor_ratio
+        else:
+            value = self.per_processor_second() or _rate(ours)
         met = target.reached(value) if target and ours and value is not None else None
         return Row(
             figure=self.name,
@@ -68,7 +80,7 @@ class Figure:
             ratio=ratio,
             target=str(target) if target else "",
             reached="not installed" if peer and not theirs else _verdict(met),
-            processor_ratio=_processor_ratio(ours, theirs),
+            processor_ratio=processor_ratio,
         )
 
 
@@ -123,9 +135,10 @@ def _processor(samples: list[Sample]) -> float | None:
     return statistics.median(spent) if spent else None
 
 
-def _processor_ratio(ours: list[Sample], theirs: list[Sample]) -> float | None:
-    mine, other = _processor(ours), _processor(theirs)
-    return other / mine if mine and other else None
+def _ratio_of(some: list[float], others: list[float]) -> float | None:
+    """The median of the ratios in each round, whose two halves the same disturbance met."""
+    rounds = [one / other for one, other in zip(some, others, strict=False) if one and other]
+    return statistics.median(rounds) if rounds else None
 
 
 def _p99(samples: list[Sample]) -> float | None:

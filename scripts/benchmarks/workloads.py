@@ -13,7 +13,7 @@ from dataclasses import replace
 from cryptography import x509
 
 from .fixtures import Device, KeyPool, command, http_request
-from .load import BenchError, Outcome, Request, Session, drive
+from .load import BenchError, Outcome, Request, Session, connect, drive
 from .peers import Server
 from .scep import issued
 from .table import Sample
@@ -26,6 +26,14 @@ async def measure(server: Server, sessions: Iterable[Session], **options: float)
     """One round on one server; see `drive`."""
     sample, _ = await measure_keeping(server, sessions, keep=False, **options)
     return sample
+
+
+async def handshakes(server: Server, count: int) -> Sample:
+    """New connections, opened and closed without a request."""
+    before = server.processor_seconds()
+    seconds = await connect(server.address, count)
+    spent = server.processor_seconds() - before
+    return Sample(rate=count / seconds, processor_us=spent / count * 1e6)
 
 
 async def measure_keeping(

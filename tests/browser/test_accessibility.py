@@ -54,6 +54,8 @@ FOR_ADMINISTRATORS = {
     "closed link": "/enrollment/{withdrawn_page}",
     "certificates": "/certificates",
     "activity": "/activity",
+    "what needs attention": "/activity?show=attention",
+    "account": "/account",
     "no such page": "/nowhere",
 }
 FOR_EVERYBODY = {

@@ -51,13 +51,13 @@ async def test_d01_many_addresses_are_stopped_and_the_owner_is_not(
 ) -> None:
     await accounts.sign_in(NAME, PASSWORD, HOME)
     looked_at = [await fail(accounts, f"10.0.{number // 250}.{number % 250}") for number in
-                 range(1000)]  # fmt: skip
+                 range(10_000)]  # fmt: skip
     assert sum(looked_at) <= 20
     assert (await accounts.sign_in(NAME, PASSWORD, HOME)).user == NAME
 
 
 async def test_d01_one_password_on_many_names_is_stopped(accounts: AccountService) -> None:
-    looked_at = [await fail(accounts, "10.0.0.1", f"name {number}") for number in range(100)]
+    looked_at = [await fail(accounts, "10.0.0.1", f"name {number}") for number in range(10_000)]
     assert sum(looked_at) == 5
 
 
@@ -81,15 +81,14 @@ async def test_a_success_forgets_the_failures_before(accounts: AccountService) -
 
 
 async def test_an_unknown_name_takes_as_long_as_a_known_one(accounts: AccountService) -> None:
-    async def seconds(name: str) -> float:
-        durations = []
-        for number in range(5):
-            begun = time.perf_counter()
-            assert await fail(accounts, f"10.{len(name)}.0.{number}", name)
-            durations.append(time.perf_counter() - begun)
-        return min(durations)
+    async def seconds(name: str, number: int) -> float:
+        begun = time.perf_counter()
+        assert await fail(accounts, f"10.{len(name)}.0.{number}", name)
+        return time.perf_counter() - begun
 
-    known, unknown = await seconds(NAME), await seconds("nobody")
+    # In turns, so that whatever else the machine does meanwhile befalls both.
+    pairs = [(await seconds(NAME, turn), await seconds("nobody", turn)) for turn in range(12)]
+    known, unknown = (min(durations) for durations in zip(*pairs, strict=True))
     assert 0.5 < known / unknown < 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,6 +82,24 @@ def test_h_04_a_migration_without_room_changes_nothing(tmp_path: Path) -> None:
         assert list(db.iterdump()) == before
         migrate(db)
         assert schema_version(db) == newest_schema()
+
+
+async def test_h_04_a_disk_without_room_is_found_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "appliance.db"
+    _of_schema(path, 1).close()
+    room = path.stat().st_size * 1.2
+
+    def usage(_: object) -> SimpleNamespace:
+        return SimpleNamespace(total=1 << 40, used=0, free=int(room))
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    with pytest.raises(DataDirectoryUnusable, match="no room"):
+        await Database.open(path, backups=tmp_path / "backups")
+    assert not (tmp_path / "backups").exists()
+    with closing(sqlite3.connect(path)) as db:
+        assert schema_version(db) == 1
 
 
 @pytest.mark.parametrize(

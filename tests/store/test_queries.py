@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.store import (
+    activity,
     certificates,
     commands,
     enrollments,
@@ -82,7 +83,7 @@ async def test_a_hot_query_never_scans_a_table(database: Database, name: str) ->
 # What the overview asks of the tables that grow with the history, and by which index.
 _OVERVIEW = {
     "activity": (
-        lambda db: overview.activity(db, noun="token", before=9, limit=50),
+        lambda db: activity.read(db, view="attention", before=9, limit=50),
         "SEARCH v USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
     ),
     "failed": (

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -270,6 +271,18 @@ def test_g_07_restore_takes_no_place_that_is_in_use(saved: Saved, tmp_path: Path
     (tmp_path / "mine" / "letter.txt").write_text("x")
     assert backups.restore(saved.file, saved.key, tmp_path / "mine").status == 7
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_h_04_a_disk_without_room_is_found_before_anything_is_written(
+    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(total=1 << 40, used=0, free=saved.file.stat().st_size)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    place = tmp_path / "place"
+    place.mkdir()
+    done = backups.restore(saved.file, saved.key, place / "data")
+    assert (done.status, "no room" in done.err) == (7, True), done
+    assert list(place.iterdir()) == []
 
 
 def test_g_07_restores_into_an_empty_place_with_private_modes(saved: Saved, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import ClientSession, UnixConnector
 
 from tests.device.push import until, waking
-from tests.device.server import Api, RunningServer
+from tests.device.server import Api, RunningServer, free_port
 from tests.trust.crowd import Answer, Line, Member, Record, seed, visit
 from tests.trust.timing import quickest
 
@@ -36,10 +36,10 @@ class _Crowded:
         )
         return [line for line in opened if isinstance(line, Line)]
 
-    async def ask(self, request: bytes) -> tuple[Answer, float]:
+    async def ask(self, request: bytes, *, port: int = 0) -> tuple[Answer, float]:
         """One request on a new connection, with the seconds that it took."""
         began = time.monotonic()
-        line = await Line.open(self.server.port, self.tls)
+        line = await Line.open(port or self.server.port, self.tls)
         answer = await line.ask(request, seconds=10)
         line.close()
         return answer, time.monotonic() - began
@@ -56,9 +56,16 @@ class _Crowded:
 
 @asynccontextmanager
 async def _crowded(
-    folder: Path, *, devices: int = 1, wrapper: tuple[str, ...] = (), **limits: object
+    folder: Path,
+    *,
+    devices: int = 1,
+    wrapper: tuple[str, ...] = (),
+    admin_port: int = 0,
+    **limits: object,
 ) -> AsyncIterator[_Crowded]:
     environment = {f"APPLIANCE_LIMITS__{name.upper()}": str(n) for name, n in limits.items()}
+    if admin_port:
+        environment["APPLIANCE_SERVER__ADMIN_LISTEN"] = f"127.0.0.1:{admin_port}"
     server = RunningServer(folder / "data", environment=environment)
     server.initialise()
     members = seed(server.data, server.topic, devices)
@@ -137,15 +144,18 @@ async def test_a_fleet_is_woken_at_its_pace_and_one_device_does_not_wait_behind_
 
 async def test_f_09_too_few_descriptors(tmp_path: Path) -> None:
     """400 connections where 256 descriptors are: health answers, the log stays quiet."""
-    async with _crowded(tmp_path, wrapper=("prlimit", "--nofile=256")) as crowd:
+    admin = free_port()
+    few = ("prlimit", "--nofile=256")
+    async with _crowded(tmp_path, wrapper=few, admin_port=admin) as crowd:
         lines = await crowd.lines(400)
         before = len(crowd.log_lines())
         local = UnixConnector(str(crowd.server.data / "run/api.sock"))
         async with ClientSession(connector=local) as session:
             async with session.get("http://localhost/healthz") as response:
                 assert response.status == 200
-        answer, _ = await crowd.ask(_HEALTH)
-        assert answer.status == 200
+        for port in (admin, crowd.server.port):
+            answer, _ = await crowd.ask(_HEALTH, port=port)
+            assert answer.status == 200
         more = await crowd.lines(100)
         assert len(crowd.log_lines()) - before <= 2
         _close(lines + more)

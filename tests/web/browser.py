@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
 from appliance.app import Parts
-from appliance.services.accounts import Session
+from appliance.services.sessions import Session
 from appliance.web.cookies import SESSION_COOKIE
 
 NAME, PASSWORD = "Aki", "correct horse battery"
@@ -51,7 +51,7 @@ class Browser:
 
     async def session(self) -> Session | None:
         """The session of the cookie, as the server sees it."""
-        return await self.parts.services.accounts.session(self.cookie or "")
+        return await self.parts.services.sessions.find(self.cookie or "")
 
     async def get(self, path: str, **headers: str) -> Shown:
         """Open a page."""

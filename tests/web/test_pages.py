@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from appliance.web.board.login import SetupPage, SignInPage, Trouble
+from appliance.web.board.login import SetupPage, SignInPage
+from appliance.web.board.troubles import Trouble
 from appliance.web.languages import Language
 from appliance.web.pages import (
     EnrollCodePage,

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from appliance.config import Config
 from appliance.web.board import (
+    account,
     activity,
     certificates,
     command,
@@ -23,6 +24,7 @@ def routes(config: Config) -> list[web.RouteDef]:
     """Return the routes of all sections."""
     return [
         *login.routes(config),
+        *account.routes(),
         *home.routes(),
         *devices.routes(),
         *device.routes(),

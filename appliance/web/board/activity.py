@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from appliance.store.overview import Entry
+from appliance.services.activity import Line
+from appliance.store.activity import VIEWS
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.keys import SERVICES
-from appliance.web.sentences import NOUNS
 from appliance.web.sessions import signed_in
 
 _PAGE = 50
@@ -19,14 +19,14 @@ _PAGE = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityPage(BoardPage):
-    """One page of events, of one noun (`kind`) or of all."""
+    """One page of lines, of one view (`show`) or of everything."""
 
     template: ClassVar[str] = "board/activity.html"
     section: ClassVar[str] = "activity"
-    nouns: ClassVar[tuple[str, ...]] = NOUNS
+    views: ClassVar[tuple[str, ...]] = tuple(VIEWS)
 
-    entries: list[Entry]
-    kind: str
+    lines: list[Line]
+    show: str
     cursor: str
     next_cursor: str | None
 
@@ -41,20 +41,20 @@ class ActivityPage(BoardPage):
         return f"/activity?{urlencode({**self._filter(), 'cursor': self.next_cursor or ''})}"
 
     def _filter(self) -> dict[str, str]:
-        return {"kind": self.kind} if self.kind else {}
+        return {"show": self.show} if self.show else {}
 
 
 @signed_in
 async def activity(request: web.Request) -> web.StreamResponse:
-    """GET /activity?kind=&cursor=."""
-    kind = request.query.get("kind", "")
-    kind = kind if kind in NOUNS else ""
+    """GET /activity?show=&cursor=."""
+    show = request.query.get("show", "")
+    show = show if show in VIEWS else ""
     cursor = request.query.get("cursor", "")
-    entries, following = await request.app[SERVICES].overview.activity(
-        kind or None, cursor or None, _PAGE
+    lines, following = await request.app[SERVICES].overview.activity(
+        show or None, cursor or None, _PAGE
     )
     page = ActivityPage(
-        **frame(request), entries=entries, kind=kind, cursor=cursor, next_cursor=following
+        **frame(request), lines=lines, show=show, cursor=cursor, next_cursor=following
     )
     return board_page(request, page)
 

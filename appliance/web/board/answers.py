@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from appliance.errors import MalformedMessage
-from appliance.web.api.commands import SECRET_KEYS
+from appliance.mdm.command import SECRET_KEYS
 from appliance.wire import plist
 from appliance.wire.plist import Value
 

@@ -77,6 +77,7 @@ _POSTER = (
         "then “visit this website”."
     ),
     text("Follow the steps on the page. They take about three minutes."),
+    text("Valid until"),
 )  # fmt: skip
 
 
@@ -121,7 +122,7 @@ class EnrollmentLinkPage(BoardPage):
 
     @property
     def poster(self) -> list[tuple[Language, list[str]]]:
-        """The poster's heading and steps, in every language."""
+        """The poster's heading, its steps, and what stands before its date, in every language."""
         lines = [line for line in _POSTER if self.trusts_itself or line is not _POSTER[2]]
         values = {"organization": self.organization}
         return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar, TypedDict
 
 from aiohttp import web
@@ -19,9 +18,11 @@ from appliance.errors import (
     SignInRefused,
     TooMany,
 )
-from appliance.services.accounts import AccountService, Session
+from appliance.services.accounts import AccountService
+from appliance.services.sessions import Session
 from appliance.web.addresses import remote_address
 from appliance.web.authentication import Gate
+from appliance.web.board.troubles import Different, Trouble, trouble_of, wait_minutes
 from appliance.web.cookies import clear_session, is_same_origin, session_token, set_session
 from appliance.web.errors import API_STATUS, set_retry_after, status_of
 from appliance.web.keys import CONFIG, SERVICES
@@ -38,20 +39,6 @@ from appliance.web.sessions import (
 _LONGEST_NEXT = 2000
 # One slash and then no other: "//host" and "/\host" are addresses of another server.
 _LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
-
-
-class Trouble(StrEnum):
-    """Why a form led nowhere, as its page says it."""
-
-    WRONG = "wrong"
-    CODE = "code"
-    WAIT = "wait"
-    BUSY = "busy"
-    NAME = "user.name_invalid"
-    SHORT = "user.password_short"
-    LONG = "user.password_long"
-    IS_NAME = "user.password_is_name"
-    DIFFERENT = "different"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +66,6 @@ class SetupPage(Page):
     wait_minutes: int = 0
 
 
-class _Different(InvalidRequest):
-    """The two passwords are not the same."""
-
-    code = Trouble.DIFFERENT
-
-
 async def show_sign_in(request: web.Request) -> web.StreamResponse:
     """GET /login: the form, or straight on for whoever has signed in."""
     wanted = local_path(request.query.get("next", ""))
@@ -109,8 +90,8 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     except (SignInRefused, TooMany, Busy) as error:
         refused = Trouble.CODE if code else Trouble.WRONG
         page = SignInPage(
-            **_who(request), name=name, next=wanted, trouble=_trouble(error, refused),
-            wait_minutes=_wait_minutes(error),
+            **_who(request), name=name, next=wanted, trouble=trouble_of(error, refused),
+            wait_minutes=wait_minutes(error),
         )  # fmt: skip
         return _refusal(request, page, error)
     return await _admitted(request, session, wanted)
@@ -129,14 +110,14 @@ async def set_up(request: web.Request) -> web.StreamResponse:
     code, name, password = (form.get(field, "") for field in ("code", "name", "password"))
     try:
         if password != form.get("again", ""):
-            raise _Different("the passwords differ")
+            raise Different("the passwords differ")
         session = await _accounts(request).set_up(code, name, password, remote_address(request))
     except Conflict:
         return see_other("/login")
     except (SignInRefused, InvalidRequest, TooMany, Busy) as error:
         page = SetupPage(
             **_who(request), min_password=_shortest(request), code=code, name=name,
-            trouble=_trouble(error, Trouble.CODE), wait_minutes=_wait_minutes(error),
+            trouble=trouble_of(error, Trouble.CODE), wait_minutes=wait_minutes(error),
         )  # fmt: skip
         return _refusal(request, page, error)
     return await _admitted(request, session, "/")
@@ -145,7 +126,7 @@ async def set_up(request: web.Request) -> web.StreamResponse:
 async def sign_out(request: web.Request) -> web.StreamResponse:
     """POST /logout: the session ends on the server, and the browser forgets it."""
     await form_of(request)
-    await _accounts(request).sign_out(session_of(request).token)
+    await request.app[SERVICES].sessions.end(session_of(request).token)
     response = see_other("/login")
     clear_session(response)
     return response
@@ -160,7 +141,7 @@ async def _admitted(request: web.Request, session: Session, wanted: str) -> web.
     """Replace whatever session the browser had: it may be one that somebody else planted."""
     old = session_token(request)
     if old is not None:
-        await _accounts(request).sign_out(old)
+        await request.app[SERVICES].sessions.end(old)
     response = see_other(wanted)
     set_session(response, session.token)
     return response
@@ -171,22 +152,6 @@ async def _own_form(request: web.Request) -> dict[str, str]:
     if not is_same_origin(request):
         raise NotAuthorized("a page of another site may not sign anybody in")
     return await read_form(request)
-
-
-def _trouble(error: ApplianceError, refused: Trouble) -> Trouble:
-    match error:
-        case TooMany():
-            return Trouble.WAIT
-        case Busy():
-            return Trouble.BUSY
-        case SignInRefused():
-            return refused
-        case _:
-            return Trouble(error.code)
-
-
-def _wait_minutes(error: ApplianceError) -> int:
-    return -(-error.retry_after_seconds // 60) if isinstance(error, TooMany) else 0
 
 
 def _refusal(request: web.Request, page: Page, error: ApplianceError) -> web.Response:

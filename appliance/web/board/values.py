@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from appliance.web.api.commands import SECRET_KEYS
+from appliance.mdm.command import SECRET_KEYS
 from appliance.web.languages import text
 
 _LONGEST = 500

@@ -75,16 +75,15 @@ async def test_what_was_typed_stays_in_the_form_and_in_the_other_language(aki: B
     assert "q=%22%3E%3Cb%3E&amp;state=silent&amp;lang=ja" in text
 
 
-async def test_activity_is_in_pages_and_by_noun(aki: Browser) -> None:
+async def test_activity_is_in_pages_and_in_views(aki: Browser) -> None:
     devices = aki.parts.services.devices
     for _ in range(40):
         await devices.unblock("C")
         await devices.block("C")
-    first = Reading((await aki.get("/activity?kind=device")).text)
+    first = Reading((await aki.get("/activity?show=security")).text)
     assert "was blocked" in first.text
-    assert "signed in" not in first.text
     following = [tag[1]["href"] or "" for tag in first.tags if tag[1].get("rel") == "next"]
     second = Reading((await aki.get(following[0])).text)
     assert len(first.device_names()) + len(second.device_names()) == 81
-    assert "signed in" in Reading((await aki.get("/activity?kind=user")).text).text
+    assert "was blocked" not in Reading((await aki.get("/activity?show=commands")).text).text
     assert (await aki.get("/activity?cursor=nonsense", Accept="text/html")).status == 422

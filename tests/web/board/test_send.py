@@ -67,17 +67,17 @@ async def test_a_file_is_uploaded(office: Office) -> None:
     form = aiohttp.FormData()
     form.add_field("csrf_token", session.csrf_token)
     form.add_field("how", "form")
-    form.add_field("file:/Payload", b"<plist/>", filename="a.mobileconfig")
+    form.add_field("file:/ProvisioningProfile", b"<plist/>", filename="a.mobileprovision")
     answer = await office.browser.request(
         "POST",
-        "/devices/one/send/InstallProfile",
+        "/devices/one/send/InstallProvisioningProfile",
         headers={"Sec-Fetch-Site": "same-origin"},
         data=form,
     )
     assert answer.status == 303
     with office.api.database() as db:
         (payload,) = db.execute("SELECT payload FROM commands").fetchone()
-    assert plistlib.loads(payload)["Command"]["Payload"] == b"<plist/>"
+    assert plistlib.loads(payload)["Command"]["ProvisioningProfile"] == b"<plist/>"
 
 
 async def test_entries_are_added_and_removed_without_a_script(office: Office) -> None:

@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 import appliance
 from appliance.web.languages import Language, catalogue
-from appliance.web.sentences import NOUNS, SENTENCES, sentence, sentence_of
+from appliance.web.sentences import SENTENCES, sentence, sentence_of
 
 FINAL = ("acknowledged", "error", "format_error", "cancelled", "expired")
-_KIND = re.compile(rf"(?:{'|'.join(NOUNS)})\.[a-z_]+")
+NOUNS = {kind.partition(".")[0] for kind in SENTENCES}
+_KIND = re.compile(rf"(?:{'|'.join(sorted(NOUNS))})\.[a-z_]+")
 
 
 def written_kinds() -> set[str]:
@@ -58,7 +59,7 @@ def test_every_sentence_can_be_said_in_both_languages() -> None:
     for kind, entry in SENTENCES.items():
         assert entry.text in japanese.messages, kind
         for language in Language:
-            said = sentence(catalogue(language), kind, {}, Markup("<b>Mac</b>"))
+            said = sentence(catalogue(language), kind, {}, Markup("<b>Mac</b>"), Markup("X"))
             assert "%(" not in said, (kind, language)
 
 
@@ -69,9 +70,9 @@ def test_the_status_decides_what_is_said_of_a_finished_command() -> None:
 
 def test_what_an_event_carries_is_text_never_markup() -> None:
     data = {"name": "<script>%(device)s"}
-    said = sentence(catalogue(Language.ENGLISH), "token.created", data, Markup("<b>"))
+    said = sentence(catalogue(Language.ENGLISH), "token.created", data, Markup("<b>"), Markup(""))
     assert "&lt;script&gt;%(device)s" in said
 
 
 def test_a_kind_of_another_release_is_named() -> None:
-    assert "x.y" in sentence(catalogue(Language.ENGLISH), "x.y", {}, Markup(""))
+    assert "x.y" in sentence(catalogue(Language.ENGLISH), "x.y", {}, Markup(""), Markup(""))
