@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -121,6 +122,7 @@ async def open_appliance(config: Config) -> AsyncIterator[Parts]:
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory holds keys
     directory = DataDirectory(config.data)
     directory.check()
     lock = directory.lock()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 _ROOT = Path(__file__).parent.parent
+_TRUST = _ROOT / "docs" / "trust.md"
 _SOURCES = sorted((_ROOT / "appliance").rglob("*.py"))
 _LONGEST_FILE = 400
 _LONGEST_FUNCTION = 40
@@ -41,3 +43,30 @@ def test_the_executable_is_built_of_the_locked_libraries() -> None:
         return {line.split()[0] for line in lines if line and not line.startswith(" ")}
 
     assert pinned("runtime.lock") <= pinned("build.lock")
+
+
+def test_every_row_of_the_threats_names_what_shows_it() -> None:
+    """`docs/trust.md`: the files and tests that it names exist, and carry the row's identifier."""
+    rows = re.findall(r"^\| ([A-H]-\d\d) \| (.*?) \| (.*?) \|$", _TRUST.read_text(), re.MULTILINE)
+    assert len(rows) > 90
+    named: dict[str, set[str]] = {}
+    functions: set[str] = set()
+    for path in (_ROOT / "tests").rglob("test_*.py"):
+        for name in re.findall(r"def (test_\w+)", path.read_text()):
+            functions.add(name)
+            for letter, number in re.findall(r"(?:^test|(?<=\d))_([a-h])_?(\d\d)(?=_)", name):
+                row = f"{letter.upper()}-{number}"
+                named.setdefault(row, set()).add(str(path.relative_to(_ROOT)))
+    assert named.keys() <= {row for row, _, _ in rows}
+    for row, shown, beyond in rows:
+        words = set(re.findall(r"`([^`]+)`", f"{shown} {beyond}"))
+        tests = {word for word in words if word.startswith("test_")}
+        assert tests <= functions, (row, tests - functions)
+        for word in words:
+            if word.startswith(("tests/", "scripts/", "docs/")):
+                assert (_ROOT / word.split()[0]).exists(), (row, word)
+        files = set(re.findall(r"`(tests/[^`]+)`", shown))
+        if files and not tests:
+            assert files <= named.get(row, set()), row
+        assert shown == "nothing" or files or tests or "`scripts/" in shown, row
+        assert shown != "nothing" or beyond, f"{row}: why is there nothing?"

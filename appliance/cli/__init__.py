@@ -64,8 +64,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _explain(error: Exception) -> int:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    while isinstance(error, ExceptionGroup):
+        named = [one for one in error.exceptions if isinstance(one, ApplianceError)]
+        if not named and len(error.exceptions) > 1:
+            break
+        error = (named or error.exceptions)[0]  # what fails beside it follows from it
     match error:
         case ApplianceError():
             print_error(error)

@@ -17,8 +17,9 @@ _LONGEST_CELL = 60
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print `value` as JSON; what could steer the terminal is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_list(

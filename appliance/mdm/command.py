@@ -14,6 +14,7 @@ MAX_COMMAND_UUID_LENGTH = 255
 
 # Keys of answers that unlock a device, wherever they stand: sealed, and shown on demand alone.
 SECRET_KEYS = frozenset({"UnlockToken", "ActivationLockBypassCode", "BypassCode", "RecoveryKey"})
+_SECRET_MARKS = tuple(f"<key>{key}</key>".encode() for key in SECRET_KEYS)
 
 
 class Status(StrEnum):
@@ -82,6 +83,11 @@ def parse_result(body: Plist) -> CommandResult:
         command_uuid = _command_uuid(body)
     chain = tuple(ErrorChainItem.from_plist(item) for item in body.dictionaries("ErrorChain"))
     return CommandResult(enrollment, status, command_uuid, chain, body)
+
+
+def holds_secret(answer: bytes) -> bool:
+    """Tell whether an answer, as it came, has one of SECRET_KEYS."""
+    return any(mark in answer for mark in _SECRET_MARKS)
 
 
 def parse_command(payload: bytes) -> RawCommand:

@@ -6,14 +6,14 @@ import asyncio
 import base64
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from appliance import logs
 from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.mdm.catalogue import build_command
-from appliance.mdm.command import SECRET_KEYS, CommandResult, Status, encode_command
+from appliance.mdm.command import CommandResult, Status, encode_command, holds_secret
 from appliance.mdm.profile import enrollment_profile_identifier
 from appliance.services.clock import now_ms
 from appliance.services.command_orders import (
@@ -51,7 +51,6 @@ _LONGEST_WAIT_SECONDS = 3600
 _SECRET_ANSWERS = frozenset({
     "ActivationLockBypassCode", "RequestUnlockToken", "RotateFileVaultKey",
 })  # fmt: skip
-_SECRET_MARKS = tuple(f"<key>{key}</key>".encode() for key in SECRET_KEYS)
 
 
 class CommandService:
@@ -86,7 +85,7 @@ class CommandService:
         idle = result.status is Status.IDLE
 
         def protect(request_type: str, command_uuid: str, body: bytes) -> tuple[bytes, bool]:
-            if request_type not in _SECRET_ANSWERS and not any(m in body for m in _SECRET_MARKS):
+            if request_type not in _SECRET_ANSWERS and not holds_secret(body):
                 return body, False
             return self._vault.seal("answer", f"{command_uuid}:{enrollment.id}", body), True
 
@@ -185,6 +184,20 @@ class CommandService:
         page = found[:limit]
         more = len(found) > limit or is_full
         return self._unsealed(page), str(page[-1].sequence) if more else None
+
+    async def record_shown(self, records: Sequence[CommandRecord], by: str) -> None:
+        """Record that `by` is shown what unlocks a device, where one of these answers holds it."""
+        shown = [record for record in records if holds_secret(record.answer or b"")]
+        if not shown:
+            return
+        now = now_ms()
+
+        def unit(db: Connection) -> None:
+            for record in shown:
+                data = {"id": record.id, "request_type": record.request_type, "by": by}
+                events.add(db, "secret.shown", now, enrollment_id=record.target, data=data)
+
+        await self._database.write(unit)
 
     async def cancel(self, command_uuid: str) -> list[CommandRecord]:
         """Cancel the command where it has not been handed to the device.

@@ -17,6 +17,9 @@ from appliance.web.bodies import BODIES, Bodies, bodies_middleware
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
 
+# What no browser may do with any answer of ours, whoever made it.
+_SAFETY = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Opener-Policy": "same-origin"}
+
 
 def application(
     config: Config,
@@ -50,6 +53,7 @@ def application(
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
     app.on_shutdown.append(_end_streams)
+    app.on_response_prepare.append(_make_safe)
     app.add_routes(health.routes(config))
     app.add_routes(static_routes())
     if devices:
@@ -65,6 +69,11 @@ def application(
     else:
         app.add_routes([web.get("/", enroll.home)])
     return app
+
+
+async def _make_safe(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _SAFETY.items():
+        response.headers.setdefault(name, value)
 
 
 async def _end_streams(app: web.Application) -> None:

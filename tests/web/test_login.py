@@ -232,7 +232,7 @@ async def test_signing_in_goes_on_where_one_wanted_to(browser: Browser, path: st
         "evil.example", "", "/\u00e9", "/" + "a" * 3000, " //evil.example", "/a\\..\\b",
     ],
 )  # fmt: skip
-async def test_d_signing_in_never_leads_to_another_server(browser: Browser, wanted: str) -> None:
+async def test_d18_signing_in_never_leads_to_another_server(browser: Browser, wanted: str) -> None:
     await browser.sign_up()
     assert (await browser.submit("/login", {**RIGHT, "next": wanted})).location == "/"
     browser.cookie = None

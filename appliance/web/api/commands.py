@@ -58,13 +58,13 @@ async def show(request: web.Request) -> web.Response:
     seconds = query_of(request, CommandQuery).wait
     commands, uuid = services_of(request).commands, request.match_info["uuid"]
     records = await (commands.wait(uuid, seconds) if seconds else commands.get(uuid))
-    return answer(await _answer_of(records, caller_of(request)))
+    return answer(await _answer_of(request, records))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a command that no device has received."""
     records = await services_of(request).commands.cancel(request.match_info["uuid"])
-    return answer(await _answer_of(records, caller_of(request)))
+    return answer(await _answer_of(request, records))
 
 
 async def release(request: web.Request) -> web.Response:
@@ -74,7 +74,7 @@ async def release(request: web.Request) -> web.Response:
         request.match_info["uuid"], None if body.confirm is None else body.confirm.serial_number,
         may_danger="danger" in caller.scopes, by=caller.name,
     )  # fmt: skip
-    return answer(await _answer_of(records, caller))
+    return answer(await _answer_of(request, records))
 
 
 async def restored(request: web.Request) -> web.Response:
@@ -87,8 +87,16 @@ async def types(request: web.Request) -> web.Response:
     return answer(Page(items=[_request_type(spec) for spec in catalogue().values()]))
 
 
-async def command_answers(records: Sequence[CommandRecord], caller: Caller) -> list[CommandAnswer]:
-    """Return what the API shows of commands; secrets only to callers with that scope."""
+async def command_answers(
+    request: web.Request, records: Sequence[CommandRecord]
+) -> list[CommandAnswer]:
+    """Return what the API shows of commands.
+
+    Secrets are only for callers with that scope, and on the record.
+    """
+    caller = caller_of(request)
+    if "secrets" in caller.scopes:
+        await services_of(request).commands.record_shown(records, caller.name)
 
     def decode() -> list[CommandAnswer]:
         return [_command_answer(record, caller) for record in records]
@@ -109,8 +117,8 @@ def _command_answer(record: CommandRecord, caller: Caller) -> CommandAnswer:
     )  # fmt: skip
 
 
-async def _answer_of(records: list[CommandRecord], caller: Caller) -> CommandAnswer:
-    answers = await command_answers(records, caller)
+async def _answer_of(request: web.Request, records: list[CommandRecord]) -> CommandAnswer:
+    answers = await command_answers(request, records)
     if len(answers) == 1:
         return answers[0]
     return msgspec.structs.replace(answers[0], channels=answers)

@@ -14,7 +14,6 @@ from appliance.web.api.operation import (
     Operation,
     answer,
     body_of,
-    caller_of,
     query_of,
     services_of,
 )
@@ -47,7 +46,7 @@ async def history(request: web.Request) -> web.Response:
     records, cursor = await services_of(request).commands.history(
         _name(request), query.cursor, query.limit
     )
-    items = await command_answers(records, caller_of(request))
+    items = await command_answers(request, records)
     return answer(Page(items=items, next_cursor=cursor))
 
 

@@ -1,0 +1,1 @@
+"""The administrators' side, as its trust rows look at it."""

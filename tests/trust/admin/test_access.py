@@ -1,0 +1,165 @@
+"""Who is let in, and from where: names, addresses, sessions, scopes."""
+
+from __future__ import annotations
+
+import json
+import plistlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from aiohttp import web
+
+from appliance.app import open_appliance
+from appliance.config import Config
+from tests.web.api_client import ApiClient
+from tests.web.browser import NAME, Browser
+
+FOR_DEVICES = re.compile(
+    r"/($|mdm|checkin|scep|e/|enroll$|enroll/|trust|root|ca\.crl|healthz|readyz|version|static|\.well-"
+    r"|MDMServiceConfig)"
+)
+WRONG = {"name": NAME, "password": "not the password"}
+CLAIMS = ("X-Forwarded-For", "X-Real-IP", "True-Client-IP", "Forwarded", "CF-Connecting-IP")
+
+
+def addresses(app: web.Application) -> Iterator[tuple[str, str]]:
+    """Method and path of everything that there is, with something in each place of a path."""
+    for route in app.router.routes():
+        resource = route.resource
+        assert resource is not None
+        if route.method != "HEAD":
+            yield (
+                route.method.replace("*", "PUT"),
+                re.sub(r"{\w+(:[^{}]*)?}", "one", resource.canonical),
+            )
+
+
+async def test_d_03_a_claimed_address_is_no_new_one(browser: Browser) -> None:
+    await browser.sign_up()
+    browser.cookie = None
+    statuses = []
+    for number in range(15):
+        claimed = f"192.0.2.{number}"
+        headers = dict.fromkeys(CLAIMS, claimed) | {"Forwarded": f"for={claimed}"}
+        statuses.append((await browser.submit("/login", WRONG, **headers)).status)
+    assert statuses == [403] * 5 + [429] * 10
+
+
+async def test_d_07_a_removed_administrator_is_out_at_once(browser: Browser) -> None:
+    accounts = browser.parts.services.accounts
+    await browser.sign_up()
+    await accounts.add_user("second", "another good password")
+    assert (await browser.get("/api/v1/devices")).status == 200
+    await accounts.remove_user(NAME)
+    assert (await browser.get("/api/v1/devices")).status == 401
+    assert (await browser.get("/devices")).location.startswith("/login")
+
+
+async def test_d_07_a_restart_revives_no_session_and_no_token(config: Config) -> None:
+    async with open_appliance(config) as parts:
+        accounts, tokens = parts.services.accounts, parts.services.tokens
+        sessions = parts.services.sessions
+        await accounts.add_user(NAME, "correct horse battery")
+        ended, kept = [
+            (await accounts.sign_in(NAME, "correct horse battery", None)).token for _ in range(2)
+        ]
+        await sessions.end(ended)
+        _, token = await tokens.create("t", ["read"])
+        await tokens.revoke("t")
+    async with open_appliance(config) as parts:
+        assert await parts.services.sessions.find(ended) is None
+        assert await parts.services.sessions.find(kept) is not None
+        with pytest.raises(Exception, match="the token is not valid"):
+            await parts.services.tokens.authenticate(token)
+
+
+async def test_d_09_what_is_not_allowed_for_one_target_is_done_for_none(api: ApiClient) -> None:
+    both = [api.enroll("one"), api.enroll("two")]
+    writer = await api.new_token("write")
+    lock = {"request_type": "DeviceLock", "confirm": {"serial_number": "SERIAL-one"}}
+    for token, body, status in (
+        (writer, {"targets": ["one", "nobody"], "request_type": "ProfileList"}, 404),
+        (writer, {"targets": ["one"], **lock}, 403),
+        (api.token, {"targets": both, **lock}, 422),
+    ):
+        answer = await api.call("POST", "/api/v1/commands", body, token=token)
+        assert answer.status == status, answer.text
+    with api.database() as db:
+        assert db.execute("SELECT count(*) FROM commands").fetchone() == (0,)
+
+
+async def test_d_22_whoever_is_shown_a_secret_by_the_api_is_on_record(api: ApiClient) -> None:
+    api.enroll("one")
+    order = {"targets": ["one"], "request_type": "ProfileList"}
+    (queued,) = (await api.call("POST", "/api/v1/commands", order)).json["commands"]
+    answer = {"Status": "Acknowledged", "CommandUUID": queued["id"], "UnlockToken": b"secret"}
+    api.answer_command("one", queued["id"], plistlib.dumps(answer))
+    reader = await api.new_token("read")
+    paths = (f"/api/v1/commands/{queued['id']}", "/api/v1/devices/one/commands")
+    for token, is_shown in ((reader, False), (api.token, True)):
+        for path in paths:
+            text = (await api.call("GET", path, token=token)).text
+            assert ("c2VjcmV0" in text) is is_shown
+    with api.database() as db:
+        rows = db.execute("SELECT enrollment_id, data FROM events WHERE kind = 'secret.shown'")
+        recorded = [(target, json.loads(data)["by"]) for target, data in rows]
+    assert recorded == [("one", "tests")] * 2
+
+
+async def test_d_10_the_store_knows_a_token_by_its_hash_alone(api: ApiClient) -> None:
+    made = await api.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["read"]})
+    secret = made.json["token"].rpartition("_")[2]
+    with closing(sqlite3.connect(api.parts.directory.database)) as db:
+        everything = "\n".join(db.iterdump())
+    assert "ci" in everything
+    assert secret not in everything
+    assert secret.encode().hex() not in everything.lower()
+
+
+async def test_d_15_a_rebound_name_reaches_nothing_of_the_administrators(api: ApiClient) -> None:
+    refused = 0
+    for method, path in addresses(api.client.app):
+        headers = {"Host": "evil.example", "Authorization": f"Bearer {api.token}"}
+        async with api.client.request(method, path, headers=headers) as answer:
+            is_refused = answer.status == 403
+        assert is_refused is not bool(FOR_DEVICES.match(path)), (method, path)
+        refused += is_refused
+    assert refused > 40
+
+
+async def test_d_16_no_answer_shares_itself_with_another_origin(api: ApiClient) -> None:
+    for method, path in addresses(api.client.app):
+        for origin in ("https://evil.example", "null", "https://mdm.example.com.evil.example"):
+            headers = {"Origin": origin, "Access-Control-Request-Method": method}
+            answer = await api.call("OPTIONS", path, token=None, headers=headers)
+            shared = [name for name in answer.headers if name.startswith("Access-Control-Allow")]
+            assert shared == [], path
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=1000000000", "limit=-1", "limit=1e3", "limit=0x10", "limit=", "sort=push_magic",
+        "order=secret", "filter=push_token", "q=a&q=b&fields=push_token",
+    ],
+)  # fmt: skip
+async def test_d_27_only_what_is_offered_can_be_asked(api: ApiClient, query: str) -> None:
+    api.enroll("one")
+    for path in ("/api/v1/devices", "/api/v1/devices/one/commands", "/api/v1/devices/one/events"):
+        answer = await api.call("GET", f"{path}?{query}")
+        assert answer.status in (400, 422), (path, answer.text)
+        assert "magic" not in answer.text.replace("push_magic", "")
+
+
+async def test_d_27_a_search_sees_no_hidden_column(api: ApiClient) -> None:
+    api.enroll("one")
+    with api.database() as db:
+        ((push_magic, sha256),) = db.execute(
+            "SELECT push_magic, hex(certificate_sha256) FROM enrollments"
+        ).fetchall()
+    for sought in (push_magic, sha256, sha256.lower(), "com.apple.mgmt", "' OR 1=1 --"):
+        found = await api.call("GET", "/api/v1/devices", params={"q": sought})
+        assert found.json["items"] == [], sought

@@ -1,0 +1,58 @@
+"""What a running server leaves of its secrets where the system could write or show them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.device.fixtures import start_server
+from tests.device.server import Api, RunningServer
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server whose files may be taken away."""
+    running = start_server(tmp_path / "data")
+    yield running
+    assert running.stop() == 0
+
+
+def process_of(server: RunningServer) -> Path:
+    """Its directory in /proc."""
+    assert server.process is not None
+    return Path(f"/proc/{server.process.pid}")
+
+
+def test_g_10_no_memory_is_written_to_a_core(own: RunningServer) -> None:
+    limits = (process_of(own) / "limits").read_text().splitlines()
+    (line,) = [line for line in limits if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
+
+
+def test_g_10_key_files_are_read_once_and_not_kept_open(own: RunningServer) -> None:
+    opened = [str(entry.readlink()) for entry in (process_of(own) / "fd").iterdir()]
+    assert [name for name in opened if "/keys/" in name] == []
+    keys, away = own.data / "keys", own.data.parent / "keys away"
+    keys.rename(away)
+    keys.mkdir()
+    shutil.copy(away / "root.pem", keys)  # what the client below trusts
+    try:
+        asyncio.run(_work(own))
+    finally:
+        shutil.rmtree(keys)
+        away.rename(keys)
+
+
+async def _work(server: RunningServer) -> None:
+    """Certify, sign, seal and open: with what is in memory alone."""
+    async with server.session() as session:
+        api = Api(server, session)
+        device = await api.enroll()
+        confirm = {"serial_number": device.serial_number}
+        await api.queue(device.id, "DeviceLock", parameters={"PIN": "483921"}, confirm=confirm)
+        command = (await device.idle()).command
+        assert command is not None and command.payload["PIN"] == "483921"
