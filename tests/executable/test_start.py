@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -48,12 +49,36 @@ def test_the_server_starts_soon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"])
-def test_the_python_of_its_surroundings_does_not_matter(tmp_path: Path, name: str) -> None:
+def test_g_09_the_python_of_its_surroundings_does_not_matter(tmp_path: Path, name: str) -> None:
     (tmp_path / "sitecustomize.py").write_text("raise SystemExit('planted')")
     (tmp_path / "click.py").write_text("raise SystemExit('planted')")
     environment = {**os.environ, name: str(tmp_path)}
     done = subprocess.run(
         [*PROGRAM, "version"], env=environment, cwd=tmp_path, capture_output=True, text=True,
         timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()[0]) == (0, "appliance"), done.stderr
+
+
+def test_g_09_what_is_planted_beside_it_is_not_loaded(tmp_path: Path) -> None:
+    program, place = Path(PROGRAM[0]), tmp_path / "place"
+    if (program.parent / "_internal").is_dir():
+        shutil.copytree(program.parent, place, symlinks=True)
+    else:
+        place.mkdir()
+        shutil.copy(program, place)
+    planted = "raise SystemExit('planted')"
+    for name in ("sitecustomize.py", "usercustomize.py", "click.py", "ssl.py", "?", "appliance.py"):
+        (place / name).write_text(planted)
+    for name in ("_ssl.so", "libcrypto.so.3", "libz.so.1", "base_library.zip", "python3.11"):
+        (place / name).write_bytes(b"planted")
+    open_to_all = tmp_path / "tmp"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o1777)
+    (open_to_all / "click.py").write_text(planted)
+    environment = {**os.environ, "TMPDIR": str(open_to_all)}
+    done = subprocess.run(
+        [place / program.name, "version"], env=environment, cwd=place, capture_output=True,
+        text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout.split()[0]) == (0, "appliance"), done.stderr
