@@ -82,14 +82,13 @@ async def test_a_success_forgets_the_failures_before(accounts: AccountService) -
 
 async def test_an_unknown_name_takes_as_long_as_a_known_one(accounts: AccountService) -> None:
     async def seconds(name: str, number: int) -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()  # of all threads, whatever else the machine does meanwhile
         assert await fail(accounts, f"10.{len(name)}.0.{number}", name)
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
-    # In turns, so that whatever else the machine does meanwhile befalls both.
-    pairs = [(await seconds(NAME, turn), await seconds("nobody", turn)) for turn in range(12)]
+    pairs = [(await seconds(NAME, turn), await seconds("nobody", turn)) for turn in range(4)]
     known, unknown = (min(durations) for durations in zip(*pairs, strict=True))
-    assert 0.5 < known / unknown < 2
+    assert 0.5 < known / unknown < 2, pairs
 
 
 async def test_a_flood_is_refused_instead_of_waiting_for_ever(accounts: AccountService) -> None:
