@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from aiohttp import web
@@ -28,7 +28,7 @@ from appliance.web.board.inventory import Inventory, inventory_of
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.stages import Stage, stages_of
 from appliance.web.board.wording import words_of
-from appliance.web.keys import SERVICES
+from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.pages import device_url
 from appliance.web.sessions import form_of, see_other, signed_in
 
@@ -77,12 +77,21 @@ class DevicePage(BoardPage):
     battery: float | None
     history: list[CommandRow]
     dangers: list[str]  # what it can do that cannot be taken back
+    silent_before: datetime  # not heard of since then, it is silent
     ping: str  # what became of a push that was asked for just now: accepted, failed
 
     @property
     def device(self) -> Device:
         """The channel itself."""
         return self.overview.details.device
+
+    @property
+    def state(self) -> str:
+        """The state as the list of devices names it: an enrolled one may be `silent`."""
+        heard = self.device.last_seen
+        if self.device.state == "enrolled" and heard and heard < self.silent_before:
+            return "silent"
+        return self.device.state
 
     @property
     def path(self) -> str:
@@ -108,6 +117,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         battery=battery_of(information),
         history=_rows(overview, now),
         dangers=_dangers(overview.facts),
+        silent_before=now - timedelta(hours=request.app[CONFIG].mdm.silent_after_hours),
         ping=request.query.get("ping", ""),
     )
     return board_page(request, page)

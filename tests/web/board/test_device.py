@@ -175,6 +175,14 @@ async def test_a_user_channel_has_a_page(office: Office) -> None:
     assert "is for the device channel only" in await office.open("/devices/one%3Aaki/send")
 
 
+async def test_a_device_not_heard_of_is_silent_on_its_page_too(office: Office) -> None:
+    assert "Answering</span>" in await office.open("/devices/one")
+    with office.api.database() as db, db:
+        db.execute("UPDATE enrollments SET last_seen_at = 1 WHERE id = 'one'")
+    page = await office.open("/devices/one")
+    assert "Silent</span>" in page and "Answering</span>" not in page
+
+
 async def test_an_unknown_device_is_not_found(office: Office) -> None:
     assert (await office.browser.get("/devices/nobody")).status == 404
 
