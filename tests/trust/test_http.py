@@ -212,6 +212,12 @@ async def test_a_25_plain_http_old_tls_and_odd_names_end_cleanly(
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)):
         await Line.open(server.port, old)
+    timed = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    timed.check_hostname, timed.verify_mode = False, ssl.CERT_NONE
+    timed.maximum_version = ssl.TLSVersion.TLSv1_2
+    timed.set_ciphers("ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA256")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await Line.open(server.port, timed)
     for name in ("203.0.113.9", "another.example.org", "x" * 60):
         anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
