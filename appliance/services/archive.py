@@ -106,7 +106,7 @@ def unpack(source: Path, key: pyrage.x25519.Identity, into: Path) -> Manifest:
 
     def decrypt() -> None:
         try:
-            with source.open("rb") as file, os.fdopen(writing, "wb") as pipe:
+            with os.fdopen(writing, "wb") as pipe, source.open("rb") as file:
                 pyrage.decrypt_io(file, pipe, [key])
         except Exception as error:  # told to the thread that reads the other end
             problem.append(error)

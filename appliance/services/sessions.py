@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 
 from appliance.config import AuthConfig, duration_ms
+from appliance.errors import Busy
 from appliance.services.clock import MINUTE, now_ms
 from appliance.services.throttle import Address
 from appliance.services.tokens import SCOPES, Caller
@@ -55,7 +57,8 @@ class SessionService:
         if found is None:
             return None
         if now - found.seen_at > _TOUCH_EVERY_MS:
-            await self._database.write(lambda db: sessions.touch(db, digest, now))
+            with suppress(Busy):  # a full disk does not hide the page that says so
+                await self._database.write(lambda db: sessions.touch(db, digest, now))
         return Session(user=found.user, token=token)
 
     async def count(self, session: Session) -> int:

@@ -57,8 +57,8 @@ class Tls:
         """Renew the built-in certificate in time, or read files of your own again."""
         fresh = self._read()
         if fresh.certificate != self.pair.certificate:
-            self.pair = fresh
             self._load()
+            self.pair = fresh  # only now: what failed is tried again
             logger.info("server certificate replaced")
 
     def _load(self) -> None:

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 60.0
+_MOST_DOUBLINGS = 10  # far beyond the longest; a power of a thousand failures is no float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +62,8 @@ async def _repeat(job: Job, errors: dict[str, str]) -> None:
                 raise
             errors[job.name] = repr(error)
             failures += 1
-            pause = min(_FIRST_BACKOFF_SECONDS * 2**failures, _LONGEST_BACKOFF_SECONDS)
+            doubled = _FIRST_BACKOFF_SECONDS * 2 ** min(failures, _MOST_DOUBLINGS)
+            pause = min(doubled, _LONGEST_BACKOFF_SECONDS)
             _log(job, error)
         try:
             async with asyncio.timeout(pause):
