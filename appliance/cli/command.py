@@ -110,10 +110,7 @@ def release(settings: Settings, uuid: str, confirm: str | None) -> None:
     """Send a dangerous command that was held when a backup was restored."""
     body = {} if confirm is None else {"confirm": {"serial_number": confirm}}
     answer = call(settings, "POST", f"{_PATH}/{segment(uuid)}/release", body=body)
-    if settings.json:
-        print_json(answer)
-    else:
-        note(f"{uuid} is released")
+    print_done(answer, f"{uuid} is released", as_json=settings.json)
 
 
 @command.command()

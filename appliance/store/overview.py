@@ -127,36 +127,31 @@ def commands_failed(db: Connection, *, since: int, limit: int) -> Concern:
 
 def commands_put_off(db: Connection, *, before: int, limit: int) -> Concern:
     """Return what devices answered NotNow to and was queued before then, the oldest first."""
-    rows = db.execute(
-        f"""
-        SELECT e.id, {_NAME}, c.queued_at, c.request_type, count(*) OVER ()
-          FROM commands AS c
-          JOIN enrollments AS e ON e.id = c.enrollment_id
-          LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE c.finished_at IS NULL AND c.status = 'not_now' AND c.queued_at < :before
-         ORDER BY c.queued_at
-         LIMIT :limit
-        """,
-        {"before": before, "limit": limit},
-    )
-    return _concern(rows.fetchall())
+    condition = "c.finished_at IS NULL AND c.status = 'not_now' AND c.queued_at < :before"
+    values = {"before": before, "limit": limit}
+    return _commands(db, f"{condition} ORDER BY c.queued_at", values)
 
 
 def commands_held(db: Connection, *, now: int, limit: int) -> Concern:
     """Return what a restore holds until an administrator releases or cancels it."""
+    condition = f"""c.restored_at IS NOT NULL AND c.finished_at IS NULL
+           AND c.not_before = {UNTIL_RELEASED}
+           AND (c.expires_at IS NULL OR c.expires_at > :now)"""
+    return _commands(db, f"{condition} ORDER BY c.id", {"now": now, "limit": limit})
+
+
+def _commands(db: Connection, which: str, values: dict[str, int]) -> Concern:
+    """Return the commands that wait; `which` is a condition and an order."""
     rows = db.execute(
         f"""
         SELECT e.id, {_NAME}, c.queued_at, c.request_type, count(*) OVER ()
           FROM commands AS c
           JOIN enrollments AS e ON e.id = c.enrollment_id
           LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE c.restored_at IS NOT NULL AND c.finished_at IS NULL
-           AND c.not_before = {UNTIL_RELEASED}
-           AND (c.expires_at IS NULL OR c.expires_at > :now)
-         ORDER BY c.id
+         WHERE {which}
          LIMIT :limit
         """,
-        {"now": now, "limit": limit},
+        values,
     )
     return _concern(rows.fetchall())
 

@@ -77,8 +77,8 @@ class Server:
 
 
 def find_program(name: str) -> str | None:
-    """The path of a Go or system program: GO_BIN, this checkout, a scratch folder, PATH."""
-    for folder in (os.environ.get("GO_BIN"), ".go/bin", "/tmp/go/bin"):  # noqa: S108
+    """The path of a Go or system program: GO_BIN, this checkout, PATH."""
+    for folder in (os.environ.get("GO_BIN"), ".go/bin"):
         if folder and os.access(Path(folder, name), os.X_OK):
             return str(Path(folder, name).absolute())
     return shutil.which(name)

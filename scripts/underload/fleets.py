@@ -7,6 +7,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.simulator.apns import ApnsAnswer, ApnsServer, ReceivedPush
@@ -47,8 +48,7 @@ async def broadcast(folder: Path, terms: Terms) -> Rows:
         "APPLIANCE_PUSH__CA_FILE": str(folder / "apns.pem"),
         **terms.environment,
     }
-    terms = Terms(devices=terms.devices, share_cores=terms.share_cores, environment=environment)
-    async with stage(folder, terms) as on:
+    async with stage(folder, replace(terms, environment=environment)) as on:
         pair = authority.push(on.server.topic)
         body = {
             "certificate": pair.certificate_pem.decode(),

@@ -63,12 +63,15 @@ async def waking(
     await asyncio.to_thread(server.initialise)
     await asyncio.to_thread(server.start)
     story = Woken(apns, authority, server)
-    async with server.session() as session:
-        story.api = Api(server, session)
-        assert await story.import_certificate(authority.push(server.topic)) == 200
-        yield story
-    assert await asyncio.to_thread(server.stop) == 0
-    await apns.stop()
+    try:
+        async with server.session() as session:
+            story.api = Api(server, session)
+            assert await story.import_certificate(authority.push(server.topic)) == 200
+            yield story
+    finally:
+        status = await asyncio.to_thread(server.stop)
+        await apns.stop()
+    assert status == 0
 
 
 async def until(holds: Callable[[], bool]) -> None:

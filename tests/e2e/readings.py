@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-_CELLS = frozenset({"dt", "dd", "th", "td", "h3", "p", "span"})
 _EMPTY = frozenset({"meta", "link", "input", "br", "path", "use", "circle"})
 
 

@@ -206,7 +206,8 @@ async def test_c_25_a_flood_of_nonsense_and_broken_uploads_writes_a_short_log(
         for number in range(2000):
             path = ("/mdm", "/checkin", "/api/v1/devices", "/scep?operation=x")[number % 4]
             head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nMdm-Signature: {uuid.uuid4()}\r\n"
-            assert (await line.ask(head.encode() + b"Content-Length: 8\r\n\r\n" + body)).status
+            answer = await line.ask(head.encode() + b"Content-Length: 8\r\n\r\n" + body)
+            assert answer.status in (400, 405), (path, answer.status)
         line.close()
         answer, _ = await crowd.ask(crowd.members[0].report())
         assert answer.status == 200
