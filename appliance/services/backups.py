@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 _NAME = re.compile(r"(appliance|nightly)-(\d{8}T\d{6}Z)\.tar\.age")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _RETRY_SECONDS = 3600.0
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _LOOK_AGAIN_SECONDS = 600.0  # a clock may jump, a machine may sleep
 _COUNTED = {
     "devices": "SELECT count(*) FROM enrollments WHERE device_id IS NULL",
@@ -185,14 +186,17 @@ class BackupService:
 
     def _last_made(self) -> datetime:
         """Return when the last backup was made, or else since when there could have been one."""
-        last = next(iter(self.all()), None)
-        if last is not None:
-            return last.created_at
-        made = (self._directory.keys / "vault.key").stat().st_mtime
-        return datetime.fromtimestamp(made, UTC)
+        moments = [backup.created_at for backup in self.all()]
+        if not moments:
+            made = (self._directory.keys / "vault.key").stat().st_mtime
+            moments = [datetime.fromtimestamp(made, UTC)]
+        now = datetime.now(UTC)  # what a clock that was ahead has dated later says nothing
+        return max((moment for moment in moments if moment <= now), default=_NEVER)
 
     def _prune(self) -> None:
+        now = datetime.now(UTC)
         nightly = [backup for backup in self.all() if backup.nightly]
+        nightly.sort(key=lambda one: (one.created_at <= now, one.created_at), reverse=True)
         for backup in nightly[self._config.backup.keep :]:
             (self._directory.backups / backup.name).unlink(missing_ok=True)
 

@@ -72,7 +72,13 @@ class Database:
         self._pump_task: asyncio.Task[None] | None = None
         self.after_commit: Callable[[], None] = lambda: None
         self.failure = asyncio.Event()
-        self.trouble = ""
+        self._damage = ""  # stays until the next start
+        self._obstacle = ""  # to writing; goes with the next commit
+
+    @property
+    def trouble(self) -> str:
+        """What a person has to see to; "" for nothing."""
+        return self._damage or self._obstacle
 
     @classmethod
     async def open(cls, path: Path, *, backups: Path | None = None) -> Database:
@@ -120,7 +126,7 @@ class Database:
                 raise
             except sqlite3.Error as error:
                 if _code(error) in _DAMAGE:
-                    self._note(f"the database is damaged: {error}")
+                    self._damage = self._noted(f"the database is damaged: {error}")
                 raise Busy(f"the store cannot be read now: {error}") from error
 
     def write(self, unit: Callable[[Connection], T]) -> asyncio.Future[T]:
@@ -188,22 +194,22 @@ class Database:
             )
             self.failure.set()
         else:
-            self._note(f"the store cannot write: {error}")
+            self._obstacle = self._noted(f"the store cannot write: {error}")
         if code not in _FATAL and code != sqlite3.SQLITE_BUSY:
             return []
         # Whoever came meanwhile has waited nearly as long, or would be told more than is true.
         waiting, self._waiting = self._waiting, []
         return waiting
 
-    def _note(self, trouble: str) -> None:
+    def _noted(self, trouble: str) -> str:
         if not self.trouble:  # once: a full disk must not be filled by the log
             logger.error("the store is in trouble", extra={logs.REASON: trouble})
-        self.trouble = trouble
+        return trouble
 
     def _works(self) -> None:
-        if self.trouble and not self.trouble.startswith("the database is damaged"):
+        if self._obstacle and not self._damage:
             logger.info("the store can write again")
-            self.trouble = ""
+        self._obstacle = ""
 
     async def _checkpoint_when_due(self) -> None:
         """Checkpoint only here, with no reader inside a transaction.

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -158,3 +158,15 @@ async def test_the_state_is_part_of_the_servers(data: Path) -> None:
         made = await parts.services.backups.create()
         assert (await parts.services.status.overview()).last_backup_at == made.created_at
         assert (await parts.services.overview.home()).backup.last == made
+
+
+async def test_one_dated_ahead_by_a_wrong_clock_stops_no_night(
+    database: Database, data: Path
+) -> None:
+    ahead = data / "backups" / "nightly-20990101T031500Z.tar.age"
+    ahead.write_bytes(b"x")
+    service = _service(database, data, at=_clock(-1), keep=1)
+    await service.nightly()
+    (made,) = service.all()
+    assert made.created_at <= datetime.now(UTC)
+    assert not ahead.exists()

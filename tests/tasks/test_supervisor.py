@@ -98,3 +98,12 @@ async def test_e_16_a_job_that_hangs_is_given_up_and_run_again() -> None:
             while errors:
                 await asyncio.sleep(0.01)
     assert runs == 2
+
+
+async def test_a_job_that_fails_for_a_day_is_still_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "_FIRST_BACKOFF_SECONDS", 0.0)
+    job = Scripted(*(Busy("the disk is full") for _ in range(1500)))
+    async with supervised(job=job.run):
+        await asyncio.wait_for(job.content.wait(), 20)
