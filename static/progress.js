@@ -62,6 +62,7 @@ async function follow() {
   if (document.hidden || Date.now() - startedAt > GIVE_UP_MS) return;
   const isOver = await ask().catch(() => false);
   if (isOver) return;
+  clearTimeout(timer); // another call may have set one while this one waited
   timer = setTimeout(follow, wait);
   wait = Math.min(wait * SLOWER, SLOWEST_MS);
 }

@@ -50,6 +50,11 @@ class Journey:
             return "enrolled"
         return "certified" if self.certified_at else "downloaded"
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the device asked for a certificate and got none."""
+        return self.refused_at is not None and self.certified_at is None
+
 
 def of_link(db: Connection, link: str, *, visit: str | None = None, limit: int) -> list[Journey]:
     """Return the journeys that began last by a link, named by its reference; newest first.

@@ -107,10 +107,9 @@ async def progress(request: web.Request) -> web.Response:
 
 
 def _seen(journey: Journey, *, named: bool) -> dict[str, object]:
-    certified = journey.certified_at
     return {
         "stage": journey.stage,
-        "refused": journey.refused_at is not None and certified is None,
+        "refused": journey.is_refused,
         "name": journey.device_name if named else None,
         "model": journey.model if named else None,
     }

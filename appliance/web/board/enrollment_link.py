@@ -32,6 +32,7 @@ _CHECKS_IN_WITHIN = timedelta(minutes=2)
 _DOWNLOAD_AGAIN = text("Download the profile again from the page of the link.")
 _NEW_LINK = text("Make a new link.")
 
+_NO_CERTIFICATE = text("No certificate")
 _NOT_INSTALLED = text(
     "Not installed within 8 minutes, so the device has deleted it. Does the device trust the "
     "server, and is its date right?"
@@ -114,6 +115,8 @@ class EnrollmentLinkPage(BoardPage):
     def hint(self, journey: Journey) -> str:
         """Return what to do about a device that comes no further, untranslated; "": nothing."""
         now = datetime.now(UTC)
+        if journey.is_refused:  # the cause stands below
+            return _NO_CERTIFICATE
         if journey.stage == "downloaded" and now - journey.downloaded_at > _DELETED_AFTER:
             return _NOT_INSTALLED
         if journey.certified_at is None or journey.enrolled_at is not None:
@@ -136,12 +139,13 @@ async def enrollment_link(request: web.Request) -> web.StreamResponse:
     """GET /enrollment/LINK, by its reference or its code."""
     enrolling = request.app[SERVICES].enrolling
     story = await enrolling.story(request.match_info["link"])
+    shown = worth_showing(story)
     page = EnrollmentLinkPage(
         **frame(request),
         link=story.link,
         url=enrolling.url(story.link.code),
-        journeys=worth_showing(story),
-        unused=len(story.journeys) - len(worth_showing(story)),
+        journeys=shown,
+        unused=len(story.journeys) - len(shown),
         troubles=_troubles(story.troubles),
         trusts_itself=not request.app[CONFIG].server.tls_certificate,
     )
@@ -154,9 +158,11 @@ def address_of(link: EnrollmentLink) -> str:
 
 
 def worth_showing(story: LinkStory) -> list[Journey]:
-    """Return the journeys that got somewhere, and the last one that may still."""
+    """Return the journeys that got somewhere or were refused, and the last one that may still."""
     last = next((one for one in story.journeys if one.stage == "downloaded"), None)
-    return [one for one in story.journeys if one.stage != "downloaded" or one is last]
+    return [
+        one for one in story.journeys if one.stage != "downloaded" or one.is_refused or one is last
+    ]
 
 
 def _troubles(events: list[Event]) -> list[Trouble]:

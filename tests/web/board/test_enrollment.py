@@ -107,3 +107,24 @@ async def test_a_form_of_another_site_makes_no_link(browser: Browser) -> None:
 
     assert refused.status == 403
     assert "No link is open." in (await browser.get("/enrollment")).text
+
+
+async def test_a_device_that_got_no_certificate_stays_on_the_page_of_its_link(
+    browser: Browser,
+) -> None:
+    """Its profile is installed: it is not told to be one that nobody installed."""
+    await browser.sign_up()
+    link = await browser.parts.services.enrolling.create_link(uses=3)
+    hour = 3_600_000
+    with closing(sqlite3.connect(browser.parts.directory.database)) as db, db:
+        for kind, profile, ago in (
+            ("link.profile_fetched", "00aa", 3 * hour),
+            ("certificate.refused", "00aa", 2 * hour),
+            ("link.profile_fetched", "00bb", hour // 60),
+        ):
+            data = {"profile": profile, "reason": "the challenge has expired"}
+            events.add(db, kind, now_ms() - ago, link=reference(link.code), data=data)
+
+    shown = Reading((await browser.get(f"/enrollment/{reference(link.code)}")).text).text
+    assert "No certificate" in shown
+    assert "the device has deleted it" not in shown
