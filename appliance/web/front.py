@@ -92,11 +92,12 @@ class _Connection(Watched):
         self._unread_since = 0.0
 
     def data_received(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
         is_begun = bool(self._received)
         self._received = data = self._received + data if is_begun else data
         if self._answering is not None:
-            if self._transport is not None:
-                self._transport.pause_reading()  # or it could grow without end
+            self._transport.pause_reading()  # or it could grow without end
             return
         message = read_plain_message(data, self._front.starts, self._front.longest)
         if message is None or self._unread_since:
@@ -138,8 +139,8 @@ class _Connection(Watched):
         connection.connection_made(transport)
         if self._unread_since:
             connection.pause_writing()
+        transport.resume_reading()  # before aiohttp may pause it for reasons of its own
         connection.data_received(self._received)
-        transport.resume_reading()
 
     def _hand_over_unfinished(self) -> None:
         if self._received and self._answering is None:

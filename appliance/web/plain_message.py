@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _SIGNATURE = b"\r\nMdm-Signature: "
-_FIELD = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):[ \t]*([ \t!-~]*?)[ \t]*")
+# Possessive: whatever a stranger sends is read once.
+_FIELD = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]++):[ \t]*+([ \t!-~]*+)")
 _LENGTH = re.compile(rb"[0-9]{1,7}")
 _UNUSUAL = frozenset({
     b"content-encoding", b"expect", b"mdm-signature", b"transfer-encoding", b"upgrade",
@@ -62,7 +63,7 @@ def _read_head(head: bytes) -> tuple[bytes, str, int] | None:
         match = _FIELD.fullmatch(line)
         if match is None or match[1].lower() in fields:
             return None
-        fields[match[1].lower()] = match[2]
+        fields[match[1].lower()] = match[2].rstrip(b" \t")
     length = fields.get(b"content-length", b"")
     is_usual = (
         _LENGTH.fullmatch(length)

@@ -17,7 +17,7 @@ from appliance.web.bodies import BODIES, Bodies, bodies_middleware
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
 
-# What no browser may do with any answer of ours, whoever made it.
+# What no browser may do with an answer of the application.
 _SAFETY = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Opener-Policy": "same-origin"}
 
 
@@ -74,6 +74,8 @@ def application(
 async def _make_safe(_request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _SAFETY.items():
         response.headers.setdefault(name, value)
+    # aiohttp names itself and Python there, with their releases.
+    response.headers.popall("Server", None)
 
 
 async def _end_streams(app: web.Application) -> None:

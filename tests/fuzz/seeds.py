@@ -82,6 +82,16 @@ class Seeds:
                 BestAvailableEncryption(b"secret"),
             )
         ]  # fmt: skip
+        self.start = b"PUT /mdm HTTP/1.1"
+        signature = base64.b64encode(self.signatures[0])
+        self.heads = [
+            self.start
+            + b"\r\nHost: localhost \r\nContent-Type:\t text/xml\r\n%bMdm-Signature: " % connection
+            + signature
+            + b"\r\nContent-Length: %d\r\n\r\n" % len(self.messages[0])
+            + self.messages[0]
+            for connection in (b"", b"Connection: keep-alive\r\n")
+        ]
         self.queries: Sequence[bytes] = [
             b"operation=PKIOperation&message=" + text
             for message in self.pki_messages

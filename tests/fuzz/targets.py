@@ -14,6 +14,7 @@ from appliance.simulator.failures import SimulatorError
 from appliance.simulator.profile import read_enrollment
 from appliance.web.api.operation import decode_body
 from appliance.web.api.schema import CommandBody, LinkBody, PushCertificateBody
+from appliance.web.plain_message import read_plain_message
 from appliance.wire import cms, plist, plist_reader
 from appliance.wire.ber import ber2der
 from appliance.wire.csr import parse_csr
@@ -70,6 +71,11 @@ def targets(seeds: Seeds) -> Mapping[str, Target]:
             read=lambda data: open_envelope(data, pair.certificate, seeds.key, legacy=True),
         ),
         "csr": Target(kind="der", seeds=seeds.requests, read=parse_csr),
+        "head": Target(
+            kind="text",
+            seeds=seeds.heads,
+            read=lambda data: read_plain_message(data, {seeds.start}, 4096),
+        ),
         "csr-signed": Target(
             kind="der",
             seeds=seeds.request_infos,

@@ -92,6 +92,7 @@ async def test_c_18_odd_targets_open_nothing(server: RunningServer, api: Api, ta
         status = int(said[9:12])
         assert status in (301, 303, 308, 400, 403, 404, 405, 421), said[:300]
         assert b"root:" not in said
+        assert b"aiohttp" not in said
 
 
 async def test_c_09_a_message_is_read_as_its_kind_says_or_by_what_it_says(device: Device) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from appliance.app import Parts
 from appliance.web.admission import Admission
 from appliance.web.connections import Connections
 from appliance.web.front import Front
+from appliance.web.plain_message import read_plain_message
 
 HEAD = b"PUT /mdm HTTP/1.1\r\nHost: localhost\r\nMdm-Signature: AAAA\r\nContent-Length: 5\r\n\r\n"
 SECONDS = 5
@@ -25,9 +27,9 @@ async def application(request: web.BaseRequest) -> web.Response:
 
 @asynccontextmanager
 async def connected(
-    parts: Parts,
+    parts: Parts, handler: Callable[[web.BaseRequest], Awaitable[web.Response]] = application
 ) -> AsyncIterator[tuple[Connections, asyncio.StreamReader, asyncio.StreamWriter]]:
-    server = web.Server(application)
+    server = web.Server(handler)
     make = Front(parts.config, parts.services, Admission(1)).connection
     connections = Connections(parts.config, 10, make=make)
     listener = await asyncio.get_running_loop().create_server(
@@ -84,3 +86,28 @@ async def test_a_waiting_connection_is_closed_when_the_server_stops(parts: Parts
     async with connected(parts) as (connections, reader, _):
         await connections.finish()
         assert await reader.read() == b""
+
+
+async def test_who_was_handed_over_is_still_kept_from_sending_without_end(parts: Parts) -> None:
+    answer = asyncio.Event()
+
+    async def slow(_request: web.BaseRequest) -> web.Response:
+        await answer.wait()
+        return web.Response()
+
+    async with connected(parts, slow) as (_, _reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 800_000)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(writer.drain(), 1.5)
+        writer.transport.abort()
+        answer.set()
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\t", b" \t"])
+def test_a_field_of_blanks_takes_no_time(blank: bytes) -> None:
+    start = b"PUT /mdm HTTP/1.1"
+    fields = b"\r\nHost: x\r\nX:" + blank * (900 // len(blank)) + b"\x80"
+    began = time.thread_time()
+    message = start + fields + b"\r\nMdm-Signature: AAAA\r\nContent-Length: 0\r\n\r\n"
+    assert read_plain_message(message, {start}, 4096) is None
+    assert time.thread_time() - began < 0.02
