@@ -193,13 +193,15 @@ def small_disk(tmp_path: Path) -> Iterator[RunningServer]:
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", disk], check=True)
-    running = start_server(disk / "data")
-    running.log = tmp_path / "server.log"
-    running.stop()
-    running.start()
-    yield running
-    running.stop()
-    subprocess.run(["umount", disk], check=True)
+    try:
+        running = start_server(disk / "data")
+        running.log = tmp_path / "server.log"
+        running.stop()
+        running.start()
+        yield running
+        running.stop()
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def fill(disk: Path) -> Path:
