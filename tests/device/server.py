@@ -143,13 +143,16 @@ class RunningServer:
             time.sleep(0.05)
 
     def _ready(self) -> bool:
+        # Wrapped before it connects: a reset while a connected socket is wrapped loses the socket.
+        unconnected = socket.socket()
+        unconnected.settimeout(2)
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as plain:
-                with self.tls.wrap_socket(plain, server_hostname="localhost") as connection:
-                    connection.sendall(
-                        b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-                    )
-                    return connection.recv(64).startswith(b"HTTP/1.1 200")
+            with self.tls.wrap_socket(unconnected, server_hostname="localhost") as connection:
+                connection.connect(("127.0.0.1", self.port))
+                connection.sendall(
+                    b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                )
+                return connection.recv(64).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
 
