@@ -48,8 +48,8 @@ class EnrollmentPage(BoardPage):
     @property
     def wrong(self) -> str:
         """The field that is wrong, "" where none is."""
-        is_wrong = isinstance(self.trouble, InvalidRequest)
-        return self.trouble.pointer.removeprefix("/") if is_wrong else ""
+        trouble = self.trouble
+        return trouble.pointer.removeprefix("/") if isinstance(trouble, InvalidRequest) else ""
 
     def address(self, link: EnrollmentLink) -> str:
         """Return the address of the link's own page."""
