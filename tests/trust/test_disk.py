@@ -76,7 +76,7 @@ def faults() -> list[tuple[str, str, int]]:
     ]
 
 
-@pytest.mark.timeout(120 + 20 * rounds(9))
+@pytest.mark.timeout(180 + 20 * rounds(9))
 async def test_e_07_no_answer_promises_what_a_failing_disk_did_not_take(
     failing: RunningServer, office: Office
 ) -> None:
@@ -133,7 +133,7 @@ def ended(server: RunningServer) -> int | None:
         return None
 
 
-@pytest.mark.timeout(120 + 10 * rounds(8))
+@pytest.mark.timeout(180 + 10 * rounds(8))
 async def test_e_07_a_start_on_a_failing_disk_says_so_or_succeeds(failing: RunningServer) -> None:
     assert await asyncio.to_thread(failing.stop) == 0
     combinations = list(itertools.product(("openat", "pwrite64", "fdatasync", "rename"), ERRORS))
@@ -166,7 +166,6 @@ def start_with(server: RunningServer, call: str, error: str, number: int) -> int
         return server.process.returncode
 
 
-@pytest.mark.timeout(90)
 async def test_f_13_a_slow_disk_makes_answers_slow_and_nothing_else(
     failing: RunningServer, office: Office
 ) -> None:
@@ -270,7 +269,6 @@ def test_a_start_on_a_full_disk_says_what_to_do(small_disk: RunningServer) -> No
     small_disk.start()
 
 
-@pytest.mark.timeout(90)
 async def test_e_10_a_store_that_another_process_locks_is_busy_and_recovers(
     failing: RunningServer, office: Office
 ) -> None:

@@ -22,10 +22,9 @@ from tests.trust.witness import Witness, until_lost
 
 _SLOW = 100
 _HALF = b"PUT /mdm HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n<plist"
-_PATIENCE_SECONDS = 15
+_PATIENCE_SECONDS = 60
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_e_15_sigterm_under_load_ends_within_five_seconds_and_loses_nothing(
     tmp_path: Path, signals: int
