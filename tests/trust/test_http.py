@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import plistlib
 import ssl
-import time
 import zlib
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.device.device import CHECK_IN, REPORT, Device
 from tests.device.server import Api, RunningServer
 from tests.trust.crowd import Line
+from tests.trust.timing import quickest
 
 _SECONDS = 60
 _REQUEST = b"PUT /mdm HTTP/1.1\r\nHost: localhost\r\n"
@@ -183,12 +183,14 @@ async def test_c_22_many_small_pieces_take_little_time(
         f"PUT /mdm HTTP/1.1\r\nHost: localhost\r\nContent-Type: {REPORT}\r\n"
         f"Mdm-Signature: {device.signature(body)}\r\n"
     ).encode()
-    line = await Line.open(server.port, server.tls)
-    began = time.monotonic()
-    answer = await line.ask(head + _CHUNKED + b"\r\n" + pieces, seconds=_SECONDS)
-    line.close()
-    assert answer.status == 200
-    assert time.monotonic() - began < 2
+
+    async def once() -> None:
+        line = await Line.open(server.port, server.tls)
+        answer = await line.ask(head + _CHUNKED + b"\r\n" + pieces, seconds=_SECONDS)
+        line.close()
+        assert answer.status == 200
+
+    await quickest(once, below=2)
     fields = b"".join(
         b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\ny\r\n' % n for n in range(10_000)
     )
@@ -226,6 +228,8 @@ async def test_a_25_plain_http_old_tls_and_odd_names_end_cleanly(
             "127.0.0.1", server.port, ssl=anyone, server_hostname=name
         )
         line = Line(*streams)
-        answer = await line.ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", seconds=_SECONDS)
+        answer = await line.ask(
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", seconds=_SECONDS
+        )
         line.close()
         assert answer.status == 200, "devices must reach the server by any name that leads here"

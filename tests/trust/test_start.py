@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -60,13 +61,19 @@ def refusal(server: RunningServer, status: int) -> str:
 
 @pytest.fixture
 def read_only(server: RunningServer) -> Iterator[RunningServer]:
-    """The same on a file system that is mounted read-only."""
+    """The same on a file system that is mounted read-only.
+
+    Not below pytest's own folders: it could not remove them after a run that was killed.
+    """
+    place = Path(tempfile.mkdtemp(prefix="appliance-read-only-"))
+    server.data = server.data.rename(place / "data")
     subprocess.run(["mount", "--bind", server.data, server.data], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", server.data], check=True)
         yield server
     finally:
         subprocess.run(["umount", "--lazy", server.data], check=True)
+        shutil.rmtree(place)
 
 
 def test_e_09_a_read_only_disk_is_refused(read_only: RunningServer) -> None:

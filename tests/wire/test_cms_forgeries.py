@@ -231,10 +231,10 @@ def test_content_of_another_type_needs_attributes() -> None:
 
 
 def _survives(message: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     with contextlib.suppress(*REFUSALS):
         cms.verify(message, allow_sha1=True)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 @pytest.mark.filterwarnings("ignore")
