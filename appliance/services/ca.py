@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,6 +17,7 @@ from appliance.errors import NotAuthorized, NotFound, ScepRefused
 from appliance.scep import message as scep
 from appliance.services.clock import MINUTE, now_ms, refuse_behind
 from appliance.services.data_directory import Keys
+from appliance.services.turns import Turns
 from appliance.store import certificates as store
 from appliance.store import devices, enrollments, events, links
 from appliance.store.certificates import Issued
@@ -28,8 +27,6 @@ from appliance.wire.certificates import CertificateRequest
 from appliance.wire.envelope import Cipher
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _RETRY_MS = 5 * MINUTE  # how long a lost reply may be asked for again
 _LONG_MESSAGE = (
@@ -59,7 +56,7 @@ class CertificateAuthority:
         self._key = own.ca_key
         self._config = config
         self._organization = organization
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
 
     @property
     def certificate_der(self) -> bytes:
@@ -81,15 +78,15 @@ class CertificateAuthority:
         if len(pki_message) > _LONG_MESSAGE:
             request, opened = await asyncio.to_thread(self._open, pki_message)
         else:
-            request, opened = await self._in_turn(self._open, pki_message)
+            request, opened = await self._turns.begin(self._open, pki_message)
         if isinstance(opened, ScepRefused):
             return self._refuse(request, opened, opened.fail_info)
         wish, cipher = opened
         try:
             issued = await self._issue(request, wish)
         except NotAuthorized as refusal:
-            return await self._in_turn(self._refuse, request, refusal, scep.BAD_REQUEST)
-        return await self._in_turn(self._success, request, issued, cipher)
+            return await self._turns.take(self._refuse, request, refusal, scep.BAD_REQUEST)
+        return await self._turns.take(self._success, request, issued, cipher)
 
     async def status(self) -> CaStatus:
         """Return the state of the authority."""
@@ -143,16 +140,6 @@ class CertificateAuthority:
             now=datetime.fromtimestamp(now / 1000, UTC),
         )
 
-    async def _in_turn(self, function: Callable[..., T], *args: object) -> T:
-        """Do one request's RSA, and let everybody else be heard before the next one's.
-
-        On the event loop, for a thread would not help: cryptography keeps the interpreter locked
-        meanwhile, so that all others wait in any case, and for the changes of thread as well.
-        """
-        async with self._turn:
-            await asyncio.sleep(0)
-            return function(*args)
-
     async def _issue(self, request: scep.Request, wish: CertificateRequest) -> Issued:
         """Return a new certificate once it is stored, or what the transaction was given before.
 
@@ -172,6 +159,7 @@ class CertificateAuthority:
                 _note_refusal(db, wish.challenge_password, refusal, now)
                 return refusal
 
+        await self._turns.together()
         issued = await self._database.write(unit)
         if isinstance(issued, NotAuthorized):
             raise issued
