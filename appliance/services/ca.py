@@ -8,7 +8,6 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance import logs
@@ -25,6 +24,7 @@ from appliance.store.database import Connection, Database
 from appliance.wire import certificates
 from appliance.wire.certificates import CertificateRequest
 from appliance.wire.envelope import Cipher
+from appliance.wire.identities import IdentityIssuer
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class CertificateAuthority:
         self._certificate = own.ca_certificate
         self._key = own.ca_key
         self._config = config
-        self._organization = organization
+        self._issuer = IdentityIssuer(own.ca_certificate, own.ca_key, organization=organization)
         self._turns = Turns()
 
     @property
@@ -180,32 +180,28 @@ class CertificateAuthority:
 
     def _make(self, wish: CertificateRequest, now: int) -> Issued:
         serial_number = certificates.new_serial_number()
-        certificate = certificates.issue_identity(
+        made = self._issuer.issue(
             wish.public_key,
             common_name=f"Device identity {serial_number >> 96:08X}",
-            organization=self._organization,
-            ca_certificate=self._certificate,
-            ca_key=self._key,
+            serial_number=serial_number,
             now=datetime.fromtimestamp(now / 1000, UTC),
             days=self._config.identity_days,
-            serial_number=serial_number,
         )
         return Issued(
-            sha256=certificates.fingerprint(certificate),
-            serial=f"{certificate.serial_number:x}",
-            der=certificate.public_bytes(Encoding.DER),
+            sha256=hashlib.sha256(made.der).digest(),
+            serial=f"{serial_number:x}",
+            der=made.der,
             public_key_sha256=wish.public_key_sha256,
             link_code=None,
             issued_for=None,
             enrollment_id=None,
             issued_at=now,
-            not_after=int(certificate.not_valid_after_utc.timestamp() * 1000),
+            not_after=int(made.not_after.timestamp() * 1000),
             revoked_at=None,
         )
 
     def _success(self, request: scep.Request, issued: Issued, cipher: Cipher) -> bytes:
-        certificate = x509.load_der_x509_certificate(issued.der)
-        return scep.success(request, certificate, self._certificate, self._key, cipher)
+        return scep.success(request, issued.der, self._certificate, self._key, cipher)
 
     def _refuse(self, request: scep.Request, refusal: Exception, fail_info: int) -> bytes:
         logger.warning("certificate refused", extra={logs.REASON: str(refusal)})
