@@ -36,6 +36,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.repeats import Repeats
 from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
@@ -344,13 +345,14 @@ def _build(
     config: Config, directory: DataDirectory, keys: Keys, tls: Tls, database: Database
 ) -> Services:
     vault = Vault(keys.vault_key)
+    repeats = Repeats(vault)
     push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
     live = LiveEvents(database, most_streams=config.limits.event_streams)
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     backups = BackupService(database, directory, config)
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
-    commands = CommandService(database, vault, push.wake, config.server.base_url, live)
+    commands = CommandService(database, vault, repeats, push.wake, config.server.base_url, live)
     sessions = SessionService(database, config.auth)
     device_pages = DevicePages(database, push_certificates)
     return Services(
@@ -362,7 +364,7 @@ def _build(
         device_pages=device_pages,
         devices=DeviceService(database),
         enrolling=EnrollingService(
-            database, config, keys, push_certificates, commands, lambda: tls.pair
+            database, config, keys, push_certificates, commands, repeats, lambda: tls.pair
         ),
         housekeeping=Housekeeping(database, sessions),
         live=live,

@@ -27,6 +27,7 @@ from appliance.services.command_orders import CommandOrder, Queued
 from appliance.services.commands import CommandService
 from appliance.services.data_directory import Keys
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.repeats import Repeats, Request
 from appliance.store import devices, enrollments, events, journeys, links
 from appliance.store.database import Connection, Database
 from appliance.store.events import Event
@@ -67,6 +68,7 @@ class EnrollingService:
         keys: Keys,
         push_certificates: PushCertificates,
         commands: CommandService,
+        repeats: Repeats,
         signer: Callable[[], KeyPair],
     ) -> None:
         """Keep what profiles are made of; `signer` returns the present TLS pair."""
@@ -75,6 +77,7 @@ class EnrollingService:
         self._keys = keys
         self._push_certificates = push_certificates
         self._commands = commands
+        self._repeats = repeats
         self._signer = signer
 
     def url(self, code: str) -> str:
@@ -86,15 +89,21 @@ class EnrollingService:
         return f"{self.url(code)}/enroll.mobileconfig"
 
     async def create_link(
-        self, *, uses: int = 1, expires_in: int | str | None = None, label: str = ""
+        self,
+        *,
+        uses: int = 1,
+        expires_in: int | str | None = None,
+        label: str = "",
+        request: Request | None = None,
     ) -> EnrollmentLink:
         """Make a link for `uses` devices.
 
         Args:
             expires_in: seconds, or text such as "7d" or "12h"; 7 days if None.
+            request: what may be repeated, and makes one link.
 
         Raises:
-            InvalidRequest: a number out of range.
+            InvalidRequest: a number out of range, or a key that was used for something else.
         """
         if not 1 <= uses <= _MOST_USES:
             raise InvalidRequest(f"uses must be between 1 and {_MOST_USES}", pointer="/uses")
@@ -104,11 +113,14 @@ class EnrollingService:
         expires_at = now + _duration_ms(_DEFAULT_EXPIRY if expires_in is None else expires_in)
         code = new_code(_CODE_LENGTH)
 
-        def unit(db: Connection) -> EnrollmentLink:
+        def make(db: Connection) -> EnrollmentLink:
             links.add(db, code, label=label, uses=uses, now=now, expires_at=expires_at)
             data = {"label": label, "uses": uses}
             events.add(db, "link.created", now, link=links.reference(code), data=data)
             return links.get(db, code, now)
+
+        def unit(db: Connection) -> EnrollmentLink:
+            return self._repeats.once(db, request, lambda: make(db), EnrollmentLink)
 
         return await self._database.write(unit)
 
