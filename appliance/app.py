@@ -36,6 +36,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.renewals import RenewalService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
@@ -351,17 +352,17 @@ def _build(
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
     sessions = SessionService(database, config.auth)
+    enrolling = EnrollingService(database, config, keys, push_certificates, lambda: tls.pair)
+    renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
     return Services(
         accounts=AccountService(database, config.auth, config.server.admin_url),
         backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
-        device_pages=DevicePages(database, vault, push_certificates),
+        device_pages=DevicePages(database, vault, push_certificates, renewals),
         devices=DeviceService(database),
-        enrolling=EnrollingService(
-            database, config, keys, push_certificates, commands, lambda: tls.pair
-        ),
+        enrolling=enrolling,
         housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
@@ -375,6 +376,7 @@ def _build(
             lambda: tls.pair.certificate,
         ),
         push=push,
+        renewals=renewals,
         sessions=sessions,
         status=status,
         strangers=Strangers(database, keys.ca_certificate),
