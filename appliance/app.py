@@ -37,6 +37,7 @@ from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import RenewalService
+from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
@@ -354,13 +355,14 @@ def _build(
     sessions = SessionService(database, config.auth)
     enrolling = EnrollingService(database, config, keys, push_certificates, lambda: tls.pair)
     renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
+    device_pages = DevicePages(database, push_certificates, renewals)
     return Services(
         accounts=AccountService(database, config.auth, config.server.admin_url),
         backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
-        device_pages=DevicePages(database, vault, push_certificates, renewals),
+        device_pages=device_pages,
         devices=DeviceService(database),
         enrolling=enrolling,
         housekeeping=Housekeeping(database, sessions),
@@ -377,6 +379,7 @@ def _build(
         ),
         push=push,
         renewals=renewals,
+        secrets=SecretService(database, vault, device_pages),
         sessions=sessions,
         status=status,
         strangers=Strangers(database, keys.ca_certificate),

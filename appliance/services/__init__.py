@@ -17,6 +17,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.renewals import RenewalService
+from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
@@ -40,6 +41,7 @@ class Services:
     overview: OverviewService
     push: PushService
     renewals: RenewalService
+    secrets: SecretService
     sessions: SessionService
     status: StatusService
     strangers: Strangers

@@ -1,4 +1,4 @@
-"""All that a person sees of one device or command, in one read; and secrets, on the record."""
+"""All that a person sees of one device or command, in one read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from appliance.services.clock import now_ms
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import Renewal, RenewalService
 from appliance.services.silence import Finding, explain
-from appliance.services.vault import Vault
-from appliance.store import answers, commands, devices, enrollments, events
+from appliance.store import answers, commands, devices, enrollments
 from appliance.store.answers import LastAnswer, Payload, PushState
 from appliance.store.commands import CommandRecord
 from appliance.store.database import Connection, Database
@@ -55,12 +54,10 @@ class DevicePages:
     def __init__(
         self,
         database: Database,
-        vault: Vault,
         push_certificates: PushCertificates,
         renewals: RenewalService,
     ) -> None:
         self._database = database
-        self._vault = vault
         self._push_certificates = push_certificates
         self._renewals = renewals
 
@@ -119,34 +116,6 @@ class DevicePages:
         if not found:
             raise NotFound("command", uuid)
         return found
-
-    async def reveal(self, uuid: str, by: str) -> list[SentCommand]:
-        """Return a command with its secrets, and record that `by` has seen them.
-
-        Raises:
-            NotFound: there never was such a command.
-        """
-        found = await self.command(uuid)
-        now = now_ms()
-
-        def unit(db: Connection) -> None:
-            for one in found:
-                data = {"id": uuid, "request_type": one.record.request_type, "by": by}
-                events.add(db, "secret.shown", now, enrollment_id=one.device.id, data=data)
-
-        await self._database.write(unit)
-        return [self._unsealed(one) for one in found]
-
-    def _unsealed(self, one: SentCommand) -> SentCommand:
-        record, payload = one.record, one.payload
-        owner = f"{record.id}:{record.target}"
-        if record.answer_sealed:
-            answer = self._vault.open("answer", owner, record.answer or b"")
-            record = replace(record, answer=answer, answer_sealed=False)
-        if payload.sealed and payload.body:
-            body = self._vault.open("command", owner, payload.body)
-            payload = Payload(body=body, sealed=False)
-        return replace(one, record=record, payload=payload)
 
 
 _NOTHING = Payload(body=b"", sealed=True)

@@ -71,7 +71,8 @@ SENTENCES: Mapping[str, Sentence] = {
         text("%(by)s sent %(request_type)s to %(device)s: “%(reason)s”"), "command"
     ),
     "secret.shown": _entry(
-        text("%(by)s looked at the secrets of %(request_type)s on %(device)s"), "key", "warn"
+        text("%(by)s looked at the secrets of %(request_type)s on %(device)s: “%(reason)s”"), "key",
+        "warn",
     ),
     "command.cancelled": _entry(text("A command was cancelled"), "blocked"),
     "command.released": _entry(

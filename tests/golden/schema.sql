@@ -152,11 +152,24 @@ CREATE TABLE events (
 
 CREATE INDEX events_by_enrollment ON events (enrollment_id, id);
 
+CREATE INDEX events_secrets_shown ON events (at) WHERE kind = 'secret.shown';
+
 CREATE TABLE former_authorities (
     sha256      BLOB    PRIMARY KEY,
     der         BLOB    NOT NULL,
     trusted_at  INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE idempotency_keys (
+    caller      TEXT    NOT NULL,
+    key         TEXT    NOT NULL,                -- of the caller's choice
+    request     BLOB    NOT NULL,                -- keyed hash: a request may hold a PIN
+    answer      TEXT    NOT NULL,                -- JSON
+    stored_at   INTEGER NOT NULL,
+    PRIMARY KEY (caller, key)
+) STRICT;
+
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (stored_at);
 
 CREATE TABLE one_time_codes (
     sha256      BLOB    PRIMARY KEY,

@@ -47,7 +47,7 @@ async def history(request: web.Request) -> web.Response:
     records, cursor = await services_of(request).commands.history(
         _name(request), query.cursor, query.limit
     )
-    items = await command_answers(request, records)
+    items = await command_answers(records)
     return answer(Page(items=items, next_cursor=cursor))
 
 

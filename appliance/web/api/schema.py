@@ -165,6 +165,22 @@ class CommandAnswer(Answer):
     """Every channel, where one CommandUUID was queued for several."""
 
 
+class SecretsBody(Body):
+    """Why the secrets are wanted, for the audit; `target` is needed where there are several."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+    target: str | None = None
+
+
+class SecretsAnswer(CommandAnswer, kw_only=True):
+    """One command of one channel with the secrets of its answer.
+
+    `parameters` are those it was queued with; null once a command that held a secret is over.
+    """
+
+    parameters: dict[str, Any] | None
+
+
 class RequestType(Answer):
     """One request type; `keys` tells each key's type."""
 
