@@ -368,13 +368,7 @@ def _build(
         housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
-            database,
-            config,
-            keys,
-            push,
-            ca,
-            backups,
-            status.job_errors,
+            database, config, keys, push, ca, backups, status.job_errors,
             lambda: tls.pair.certificate,
         ),
         push=push,
@@ -384,4 +378,4 @@ def _build(
         status=status,
         strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),
-    )
+    )  # fmt: skip
