@@ -36,6 +36,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.renewals import RenewalService
 from appliance.services.repeats import Repeats
 from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
@@ -354,7 +355,11 @@ def _build(
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, repeats, push.wake, config.server.base_url, live)
     sessions = SessionService(database, config.auth)
-    device_pages = DevicePages(database, push_certificates)
+    enrolling = EnrollingService(
+        database, config, keys, push_certificates, repeats, lambda: tls.pair
+    )
+    renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
+    device_pages = DevicePages(database, push_certificates, renewals)
     return Services(
         accounts=AccountService(database, config.auth, config.server.admin_url),
         backups=backups,
@@ -363,25 +368,18 @@ def _build(
         commands=commands,
         device_pages=device_pages,
         devices=DeviceService(database),
-        enrolling=EnrollingService(
-            database, config, keys, push_certificates, commands, repeats, lambda: tls.pair
-        ),
+        enrolling=enrolling,
         housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
-            database,
-            config,
-            keys,
-            push,
-            ca,
-            backups,
-            status.job_errors,
+            database, config, keys, push, ca, backups, status.job_errors,
             lambda: tls.pair.certificate,
         ),
         push=push,
+        renewals=renewals,
         secrets=SecretService(database, vault, device_pages),
         sessions=sessions,
         status=status,
         strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),
-    )
+    )  # fmt: skip

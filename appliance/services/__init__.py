@@ -16,6 +16,7 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
+from appliance.services.renewals import RenewalService
 from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
@@ -39,6 +40,7 @@ class Services:
     live: LiveEvents
     overview: OverviewService
     push: PushService
+    renewals: RenewalService
     secrets: SecretService
     sessions: SessionService
     status: StatusService

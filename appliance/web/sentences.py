@@ -30,6 +30,9 @@ SENTENCES: Mapping[str, Sentence] = {
     "device.enrolled": _entry(text("%(device)s enrolled"), "ok", "ok"),
     "device.checked_out": _entry(text("%(device)s removed its management"), "left", "warn"),
     "device.identity_renewed": _entry(text("%(device)s renewed its identity"), "certificate"),
+    "device.renewal_sent": _entry(
+        text("%(device)s is sent what renews its identity"), "certificate"
+    ),
     "device.authenticate_refused": _entry(
         text("%(device)s was refused: it came with another certificate than it enrolled with"),
         "bad", "bad",

@@ -92,6 +92,11 @@ class DeviceAnswer(Answer):
     push_sent_at: datetime | None
     certificate_serial: str | None
     certificate_not_after: datetime | None
+    certificate_days_left: int | None = None
+    renewal: str | None = None  # of the identity: see `services.renewals.RenewalState`
+    renewal_queued_at: datetime | None = None
+    renewal_command: str | None = None
+    renewal_problem: str | None = None
 
 
 class ReenrollmentBody(Body):
