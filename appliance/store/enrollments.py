@@ -119,8 +119,14 @@ def known(db: Connection, enrollment_id: str) -> Known | None:
     )
 
 
-def begin(db: Connection, enrollment: EnrollmentID, *, sha256: bytes, topic: str, now: int) -> None:
-    """Bind the certificate to the device and put all its channels back to the beginning."""
+def begin(
+    db: Connection, enrollment: EnrollmentID, *, sha256: bytes | None, topic: str, now: int
+) -> None:
+    """Bind the certificate to the device and put all its channels back to the beginning.
+
+    Args:
+        sha256: None for a device that another server enrolled: its certificate is not known yet.
+    """
     db.execute(
         """
         INSERT INTO enrollments (id, type, state, certificate_sha256, topic,
@@ -138,6 +144,13 @@ def begin(db: Connection, enrollment: EnrollmentID, *, sha256: bytes, topic: str
         },
     )  # fmt: skip
     _disable_users(db, enrollment.id, now)
+
+
+def adopt(db: Connection, enrollment_id: str, sha256: bytes) -> None:
+    """Give a device that another server enrolled the identity that it has."""
+    db.execute(
+        "UPDATE enrollments SET certificate_sha256 = ? WHERE id = ?", (sha256, enrollment_id)
+    )
 
 
 def rebind(db: Connection, enrollment_id: str, sha256: bytes, now: int) -> None:
