@@ -73,8 +73,8 @@ def expect(settings: Settings, file: Path) -> None:
 def trust(settings: Settings, file: Path) -> None:
     """Let the certificates of another server's authority count.
 
-    FILE is the certificate of its SCEP authority, PEM. The first certificate of it that comes for an
-    awaited device becomes that device's, unless `expect` told another.
+    FILE is the certificate of its SCEP authority, PEM. The first certificate of it that comes for
+    an awaited device becomes that device's, unless `expect` told another.
     """
     answer = call(settings, "POST", _AUTHORITIES, body={"certificates": file.read_text("utf-8")})
     text = ", ".join(item["fingerprint_sha256"] for item in answer["items"])
