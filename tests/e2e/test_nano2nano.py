@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -69,9 +68,8 @@ async def test_nano2nano_moves_a_fleet_that_then_goes_on_here(api: Api, tmp_path
     assert (await api.device(f"{devices[0].id}:{user.identification['UserID']}"))["enrolled"]
 
     pairs = tmp_path / "CertAuth.txt"
-    first = devices[0].identity
-    assert first is not None
-    pairs.write_text(f"{devices[0].id},{hashlib.sha256(first.der).hexdigest()}\nGONE,{'0' * 64}\n")
+    (known,) = store.rglob(f"{devices[0].id}.cert_hash")  # as NanoMDM remembers it
+    pairs.write_text(f"{known.stem},{known.read_text()}\nGONE,{'0' * 64}\n")
     done = await asyncio.to_thread(api.server.cli, "migration", "expect", str(pairs))
     assert "1 certificates are expected" in done.stderr
     assert "GONE" in done.stderr
