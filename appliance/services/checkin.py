@@ -254,7 +254,8 @@ def _judge(db: Connection, device_id: str, sha256: bytes, now: int) -> _Admissio
     """Say how this certificate may begin this enrollment, or in words why it may not.
 
     A known device keeps its identity: a valid certificate alone does not take it over, or
-    whoever holds an enrollment link could have the commands of any device.
+    whoever holds an enrollment link could have the commands of any device. One that we told to
+    erase itself has none left to keep.
     """
     certificate = certificates.by_sha256(db, sha256)
     if certificate is None:
@@ -284,6 +285,8 @@ def _judge_known(
         return _Admission.RENEWAL
     if known.is_current(certificate.sha256) or (known.reenroll_until or 0) > now:
         return _Admission.ENROLLMENT
+    if commands.was_told_to_erase(db, known.id, since=known.authenticated_at or 0):
+        return _Admission.ENROLLMENT  # its identity went with all else, as we ordered
     _note_attempt(db, known.id, certificate.sha256, now)
     return "the device is enrolled with another certificate"
 
