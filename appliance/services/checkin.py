@@ -8,7 +8,13 @@ from enum import Enum, auto
 from typing import assert_never
 
 from appliance import logs
-from appliance.errors import EnrollmentBlocked, NotAuthorized, NotFound, UserChannelRefused
+from appliance.errors import (
+    EnrollmentBlocked,
+    InvalidRequest,
+    NotAuthorized,
+    NotFound,
+    UserChannelRefused,
+)
 from appliance.mdm import device
 from appliance.mdm.checkin import (
     Authenticate,
@@ -17,6 +23,7 @@ from appliance.mdm.checkin import (
     DeclarativeManagement,
     GetBootstrapToken,
     GetToken,
+    ReturnToService,
     SetBootstrapToken,
     TokenUpdate,
     UserAuthenticate,
@@ -66,7 +73,8 @@ class CheckinService:
             NotAuthorized: the certificate may not speak for this enrollment.
             EnrollmentBlocked: it may, and an administrator blocked the enrollment.
             UserChannelRefused: network users of a Mac are not managed.
-            NotFound: a declaration or a token service that does not exist.
+            NotFound: a declaration that does not exist.
+            InvalidRequest: a token of a service that this server knows nothing of.
         """
         now = now_ms()
         check_dates(signer, now)
@@ -104,7 +112,10 @@ class CheckinService:
                 raise NotFound("declaration", message.endpoint)
             case GetToken():
                 await self._authorize(signer, message)
-                raise NotFound("token_service", message.token_service_type)
+                raise InvalidRequest("no token of this service is to be had")
+            case ReturnToService():  # that is for EraseDevice to say
+                await self._authorize(signer, message)
+                return plist.dumps({"ReturnToService": {"Enabled": False}})
             case _:
                 assert_never(message)
 
