@@ -36,6 +36,8 @@ from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.renewals import RenewalService
+from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
@@ -351,32 +353,29 @@ def _build(
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
     commands = CommandService(database, vault, push.wake, config.server.base_url, live)
     sessions = SessionService(database, config.auth)
+    enrolling = EnrollingService(database, config, keys, push_certificates, lambda: tls.pair)
+    renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
+    device_pages = DevicePages(database, push_certificates, renewals)
     return Services(
         accounts=AccountService(database, config.auth, config.server.admin_url),
         backups=backups,
         ca=ca,
         checkins=CheckinService(database, vault, push_certificates, push.wake),
         commands=commands,
-        device_pages=DevicePages(database, vault, push_certificates),
+        device_pages=device_pages,
         devices=DeviceService(database),
-        enrolling=EnrollingService(
-            database, config, keys, push_certificates, commands, lambda: tls.pair
-        ),
+        enrolling=enrolling,
         housekeeping=Housekeeping(database, sessions),
         live=live,
         overview=OverviewService(
-            database,
-            config,
-            keys,
-            push,
-            ca,
-            backups,
-            status.job_errors,
+            database, config, keys, push, ca, backups, status.job_errors,
             lambda: tls.pair.certificate,
         ),
         push=push,
+        renewals=renewals,
+        secrets=SecretService(database, vault, device_pages),
         sessions=sessions,
         status=status,
         strangers=Strangers(database, keys.ca_certificate),
         tokens=TokenService(database),
-    )
+    )  # fmt: skip

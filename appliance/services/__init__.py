@@ -16,6 +16,8 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
+from appliance.services.renewals import RenewalService
+from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
@@ -38,6 +40,8 @@ class Services:
     live: LiveEvents
     overview: OverviewService
     push: PushService
+    renewals: RenewalService
+    secrets: SecretService
     sessions: SessionService
     status: StatusService
     strangers: Strangers

@@ -35,6 +35,7 @@ class CommandOrder:
     request_type: str | None = None
     parameters: dict[str, Any] | None = None
     plist: bytes | None = None
+    uuid: str | None = None  # of the command, else one is made; a plist has its own
     push: bool = True
     expires_at: datetime | None = None
     may_danger: bool = False
@@ -140,7 +141,7 @@ def draft_of(order: CommandOrder) -> Draft:
     if order.request_type != "ClearPasscode":  # its token is filled in per device
         build_command(order.request_type, parameters)
     return Draft(
-        request_type=order.request_type, parameters=parameters, payload=None, uuid=None,
+        request_type=order.request_type, parameters=parameters, payload=None, uuid=order.uuid,
         is_secret=order.secret or order.request_type in _SECRET_COMMANDS,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -184,20 +184,6 @@ class CommandService:
         page = found[:limit]
         more = len(found) > limit or is_full
         return self._unsealed(page), str(page[-1].sequence) if more else None
-
-    async def record_shown(self, records: Sequence[CommandRecord], by: str) -> None:
-        """Record that `by` is shown what unlocks a device, where one of these answers holds it."""
-        shown = [record for record in records if holds_secret(record.answer or b"")]
-        if not shown:
-            return
-        now = now_ms()
-
-        def unit(db: Connection) -> None:
-            for record in shown:
-                data = {"id": record.id, "request_type": record.request_type, "by": by}
-                events.add(db, "secret.shown", now, enrollment_id=record.target, data=data)
-
-        await self._database.write(unit)
 
     async def cancel(self, command_uuid: str) -> list[CommandRecord]:
         """Cancel the command where it has not been handed to the device.

@@ -255,6 +255,11 @@ def clear(db: Connection, enrollment_id: str, now: int) -> None:
     _close(db, "cancelled", where, {"id": enrollment_id, "now": now})
 
 
+def withdraw(db: Connection, uuid: str, now: int) -> None:
+    """Cancel a command wherever it is unfinished, also where a device has received it."""
+    _close(db, "cancelled", "uuid = :uuid AND finished_at IS NULL", {"uuid": uuid, "now": now})
+
+
 def expire(db: Connection, now: int) -> int:
     """Close the commands whose time is over; return how many."""
     where = "finished_at IS NULL AND expires_at IS NOT NULL AND expires_at <= :now"

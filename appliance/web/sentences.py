@@ -30,6 +30,9 @@ SENTENCES: Mapping[str, Sentence] = {
     "device.enrolled": _entry(text("%(device)s enrolled"), "ok", "ok"),
     "device.checked_out": _entry(text("%(device)s removed its management"), "left", "warn"),
     "device.identity_renewed": _entry(text("%(device)s renewed its identity"), "certificate"),
+    "device.renewal_sent": _entry(
+        text("%(device)s is sent what renews its identity"), "certificate"
+    ),
     "device.authenticate_refused": _entry(
         text("%(device)s was refused: it came with another certificate than it enrolled with"),
         "bad", "bad",
@@ -68,7 +71,8 @@ SENTENCES: Mapping[str, Sentence] = {
         text("%(by)s sent %(request_type)s to %(device)s: “%(reason)s”"), "command"
     ),
     "secret.shown": _entry(
-        text("%(by)s looked at the secrets of %(request_type)s on %(device)s"), "key", "warn"
+        text("%(by)s looked at the secrets of %(request_type)s on %(device)s: “%(reason)s”"), "key",
+        "warn",
     ),
     "command.cancelled": _entry(text("A command was cancelled"), "blocked"),
     "command.released": _entry(
