@@ -78,5 +78,5 @@ def revoke(settings: Settings, code: str) -> None:
 
 def _write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, if it is a new one: its challenge lets in."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
