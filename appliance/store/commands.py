@@ -226,17 +226,13 @@ def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
 
 
 def was_told_to_erase(db: Connection, enrollment_id: str, *, since: int) -> bool:
-    """Tell whether the device got EraseDevice after `since`, and did not refuse it.
-
-    It acknowledges that once at most, and may be erased before the answer arrives.
-    """
+    """Tell whether the device got EraseDevice after `since` and has not refused it."""
     row = db.execute(
         """
         SELECT 1
           FROM commands
          WHERE enrollment_id = ? AND request_type = 'EraseDevice'
            AND status IN ('sent', 'acknowledged') AND connected_at > ?
-         LIMIT 1
         """,
         (enrollment_id, since),
     ).fetchone()
