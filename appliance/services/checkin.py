@@ -8,7 +8,13 @@ from enum import Enum, auto
 from typing import assert_never
 
 from appliance import logs
-from appliance.errors import EnrollmentBlocked, NotAuthorized, NotFound, UserChannelRefused
+from appliance.errors import (
+    EnrollmentBlocked,
+    InvalidRequest,
+    NotAuthorized,
+    NotFound,
+    UserChannelRefused,
+)
 from appliance.mdm import device
 from appliance.mdm.checkin import (
     Authenticate,
@@ -17,6 +23,7 @@ from appliance.mdm.checkin import (
     DeclarativeManagement,
     GetBootstrapToken,
     GetToken,
+    ReturnToService,
     SetBootstrapToken,
     TokenUpdate,
     UserAuthenticate,
@@ -65,7 +72,8 @@ class CheckinService:
             NotAuthorized: the certificate may not speak for this enrollment.
             EnrollmentBlocked: it may, and an administrator blocked the enrollment.
             UserChannelRefused: network users of a Mac are not managed.
-            NotFound: a declaration or a token service that does not exist.
+            NotFound: a declaration that does not exist.
+            InvalidRequest: a token of a service that this server knows nothing of.
         """
         now = now_ms()
         check_dates(signer, now)
@@ -103,7 +111,10 @@ class CheckinService:
                 raise NotFound("declaration", message.endpoint)
             case GetToken():
                 await self._authorize(signer, message)
-                raise NotFound("token_service", message.token_service_type)
+                raise InvalidRequest("no token of this service is to be had")
+            case ReturnToService():  # that is for EraseDevice to say
+                await self._authorize(signer, message)
+                return plist.dumps({"ReturnToService": {"Enabled": False}})
             case _:
                 assert_never(message)
 
@@ -230,7 +241,8 @@ def _judge(db: Connection, device_id: str, sha256: bytes, now: int) -> _Admissio
     """Say how this certificate may begin this enrollment, or in words why it may not.
 
     A known device keeps its identity: a valid certificate alone does not take it over, or
-    whoever holds an enrollment link could have the commands of any device.
+    whoever holds an enrollment link could have the commands of any device. One that we told to
+    erase itself has none left to keep.
     """
     certificate = certificates.by_sha256(db, sha256)
     if certificate is None:
@@ -259,6 +271,9 @@ def _judge_known(
     if certificate.issued_for is not None:
         return _Admission.RENEWAL
     if known.is_current(certificate.sha256) or (known.reenroll_until or 0) > now:
+        return _Admission.ENROLLMENT
+    if commands.was_told_to_erase(db, known.id, since=known.authenticated_at or 0):
+        # Its identity went with all else; the answer may never have arrived.
         return _Admission.ENROLLMENT
     _note_attempt(db, known.id, certificate.sha256, now)
     return "the device is enrolled with another certificate"

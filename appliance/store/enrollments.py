@@ -49,6 +49,7 @@ class Known:
     certificate_revoked: bool
     blocked: bool
     reenroll_until: int | None
+    authenticated_at: int | None
 
     def is_known(self) -> bool:
         """Enrolled and not checked out, blocked or forgotten: its identity is protected."""
@@ -100,7 +101,8 @@ def known(db: Connection, enrollment_id: str) -> Known | None:
     """Return what is stored of a device channel, None if it was never seen."""
     row = db.execute(
         """
-        SELECT e.state, e.certificate_sha256, e.blocked_at, e.reenroll_until, c.revoked_at
+        SELECT e.state, e.certificate_sha256, e.blocked_at, e.reenroll_until, c.revoked_at,
+               e.authenticated_at
           FROM enrollments AS e
           LEFT JOIN certificates AS c ON c.sha256 = e.certificate_sha256
          WHERE e.id = ? AND e.device_id IS NULL
@@ -116,6 +118,7 @@ def known(db: Connection, enrollment_id: str) -> Known | None:
         certificate_revoked=row[4] is not None,
         blocked=row[2] is not None,
         reenroll_until=row[3],
+        authenticated_at=row[5],
     )
 
 
