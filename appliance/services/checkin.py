@@ -35,6 +35,7 @@ from appliance.services.push_certificates import PushCertificates
 from appliance.services.vault import Vault
 from appliance.store import (
     certificates,
+    commands,
     devices,
     enrollments,
     escrow,
