@@ -33,6 +33,7 @@ from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
+from appliance.services.moving import MovingService
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
@@ -371,6 +372,7 @@ def _build(
         enrolling=enrolling,
         housekeeping=Housekeeping(database, sessions),
         live=live,
+        moving=MovingService(database, vault, push_certificates, push.wake),
         overview=OverviewService(
             database, config, keys, push, ca, backups, status.job_errors,
             lambda: tls.pair.certificate,

@@ -249,7 +249,7 @@ def _proof(device: Device) -> str:
 def _scope_missing(request_type: str) -> ScopeMissing:
     return ScopeMissing(
         f"{request_type} needs the scope danger",
-        fix="use a token made with `appliance token create NAME --scope danger`",
+        fix="use a token made with `appliance token create NAME --scope write --scope danger`",
     )
 
 

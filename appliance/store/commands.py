@@ -225,6 +225,20 @@ def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def was_told_to_erase(db: Connection, enrollment_id: str, *, since: int) -> bool:
+    """Tell whether the device got EraseDevice after `since` and has not refused it."""
+    row = db.execute(
+        """
+        SELECT 1
+          FROM commands
+         WHERE enrollment_id = ? AND request_type = 'EraseDevice'
+           AND status IN ('sent', 'acknowledged') AND connected_at > ?
+        """,
+        (enrollment_id, since),
+    ).fetchone()
+    return row is not None
+
+
 def cancel(db: Connection, uuid: str, now: int) -> int:
     """Cancel a command wherever it is still queued or set aside; return how many were."""
     where = "uuid = :uuid AND finished_at IS NULL AND status <> 'sent'"
