@@ -10,6 +10,7 @@ from appliance.errors import NotFound
 from appliance.mdm.device import DeviceFacts
 from appliance.services.clock import now_ms
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.renewals import Renewal, RenewalService
 from appliance.services.silence import Finding, explain
 from appliance.store import answers, commands, devices, enrollments
 from appliance.store.answers import LastAnswer, Payload, PushState
@@ -33,6 +34,7 @@ class DeviceOverview:
     escrowed: Mapping[str, datetime | None]
     lists: Mapping[str, LastAnswer]
     history: list[CommandRecord]  # newest first, without the answers
+    renewal: Renewal | None  # of its identity, if it has one
     is_awaited: bool  # an answer is: something was sent, or may be handed out
     silence: list[Finding]
 
@@ -49,9 +51,15 @@ class SentCommand:
 class DevicePages:
     """Reads for the pages of a device and of a command."""
 
-    def __init__(self, database: Database, push_certificates: PushCertificates) -> None:
+    def __init__(
+        self,
+        database: Database,
+        push_certificates: PushCertificates,
+        renewals: RenewalService,
+    ) -> None:
         self._database = database
         self._push_certificates = push_certificates
+        self._renewals = renewals
 
     async def overview(self, name: str) -> DeviceOverview:
         """Return one channel, by enrollment ID or serial number.
@@ -63,7 +71,8 @@ class DevicePages:
 
         def unit(db: Connection) -> tuple[DeviceOverview, PushState | None]:
             enrollment_id = devices.named(db, name)
-            return _overview(db, enrollment_id, now), answers.push_state(db, enrollment_id)
+            renewal = self._renewals.look(db, enrollment_id, now)
+            return _overview(db, enrollment_id, now, renewal), answers.push_state(db, enrollment_id)
 
         found, push = await self._database.read(unit)
         moment = datetime.fromtimestamp(now / 1000, UTC)
@@ -116,7 +125,9 @@ def _is_awaited(record: CommandRecord, now: datetime) -> bool:
     return record.finished_at is None and not record.is_held(now)
 
 
-def _overview(db: Connection, enrollment_id: str, now: int) -> DeviceOverview:
+def _overview(
+    db: Connection, enrollment_id: str, now: int, renewal: Renewal | None
+) -> DeviceOverview:
     details = devices.details(db, enrollment_id)
     if details is None:
         raise NotFound("device", enrollment_id)
@@ -131,6 +142,7 @@ def _overview(db: Connection, enrollment_id: str, now: int) -> DeviceOverview:
         escrowed=answers.escrowed(db, enrollment_id),
         lists={answer.request_type: answer for answer in found},
         history=commands.newest(db, enrollment_id, limit=_NEWEST, now=now),
+        renewal=renewal,
         is_awaited=False,
         silence=[],
     )

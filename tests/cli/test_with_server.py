@@ -190,6 +190,7 @@ def test_a_profile_is_written_for_one_device(
 ) -> None:
     file = tmp_path / "enroll.mobileconfig"
     assert run("enroll", "profile", "-o", file, "--data", server.data).status == 0
+    assert file.stat().st_mode & 0o077 == 0, "its challenge is for one device, not for all users"
     assert b"com.apple.mdm" in file.read_bytes()
 
 

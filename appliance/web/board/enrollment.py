@@ -13,10 +13,11 @@ from appliance.services.enrolling import LinkStory
 from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
 from appliance.web.board.enrollment_link import STAGES, address_of, worth_showing
+from appliance.web.board.once import ONCE_FIELD, form_request, new_once
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.errors import API_STATUS, status_of
 from appliance.web.keys import SERVICES
-from appliance.web.sessions import form_of, see_other, signed_in
+from appliance.web.sessions import CSRF_FIELD, form_of, see_other, signed_in
 
 EXPIRIES = ("1h", "1d", "7d", "30d")
 
@@ -34,6 +35,7 @@ class EnrollmentPage(BoardPage):
     open: list[LinkStory]
     closed: list[LinkStory]
     trouble: ApplianceError | None = None
+    once: str  # of this copy of the form
 
     def address(self, link: EnrollmentLink) -> str:
         """Return the address of the link's own page."""
@@ -55,11 +57,13 @@ async def create(request: web.Request) -> web.StreamResponse:
     """POST /enrollment: one more link."""
     form = await form_of(request)
     uses = form.get("uses", "").strip()
+    wanted = {name: value for name, value in form.items() if name != CSRF_FIELD}
     try:
         link = await request.app[SERVICES].enrolling.create_link(
             uses=int(uses) if uses.isdecimal() and len(uses) < 9 else 0,
             expires_in=form.get("expires_in") or None,
             label=form.get("label", "").strip(),
+            request=form_request(request, form.get(ONCE_FIELD, ""), wanted),
         )
     except ApplianceError as trouble:
         return await _shown(request, trouble=trouble)
@@ -83,6 +87,7 @@ async def _shown(request: web.Request, trouble: ApplianceError | None = None) ->
         open=[story for story in stories if story.link.state == "open"],
         closed=[story for story in stories if story.link.state != "open"],
         trouble=trouble,
+        once=new_once(),
     )
     status = 200 if trouble is None else status_of(trouble, API_STATUS)
     return board_page(request, page, status=status)
