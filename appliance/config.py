@@ -110,11 +110,13 @@ class ScepConfig:
     """`[scep]`: the built-in certificate authority for device identities."""
 
     identity_days: int = 730
+    renew_before_days: int = 180  # so early a device is sent what renews it; 0: only by hand
     challenge_minutes: int = 60
     legacy_ciphers: bool = True  # false refuses single DES and SHA-1
 
     def __post_init__(self) -> None:
         _check_range("scep.identity_days", self.identity_days, 1, 825)
+        _check_range("scep.renew_before_days", self.renew_before_days, 0, 800)
         _check_range("scep.challenge_minutes", self.challenge_minutes, 1, 10_080)
 
 

@@ -145,8 +145,10 @@ class TooMany(ApplianceError):
 
     code = "request.too_many"
 
-    def __init__(self, problem: str, retry_after_seconds: int) -> None:
-        super().__init__(problem)
+    def __init__(
+        self, problem: str, retry_after_seconds: int, *, why: str = "", fix: str = ""
+    ) -> None:
+        super().__init__(problem, why=why, fix=fix)
         self.retry_after_seconds = retry_after_seconds
 
 

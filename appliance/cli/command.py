@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,23 @@ def release(settings: Settings, uuid: str, confirm: str | None) -> None:
     body = {} if confirm is None else {"confirm": {"serial_number": confirm}}
     answer = call(settings, "POST", f"{_PATH}/{segment(uuid)}/release", body=body)
     print_done(answer, f"{uuid} is released", as_json=settings.json)
+
+
+@command.command()
+@click.argument("uuid", metavar="UUID")
+@click.option("--reason", metavar="TEXT", help="Why, for the audit; asked for at a terminal.")
+@click.option("--device", metavar="ID|SERIAL", help="Which, where it was sent to several.")
+@click.pass_obj
+def secrets(settings: Settings, uuid: str, reason: str | None, device: str | None) -> None:
+    """Show one command with its secrets, on the record; at most 10 in an hour."""
+    if reason is None and sys.stdin.isatty():
+        reason = click.prompt("Why (it is recorded)", err=True)
+    body = {"reason": reason or "", "target": device}
+    answer = call(settings, "POST", f"{_PATH}/{segment(uuid)}/secrets", body=body)
+    _print_command(settings, answer)
+    if answer["parameters"] and not settings.json:
+        click.echo("\nSent")
+        print_json(answer["parameters"])
 
 
 @command.command()
@@ -225,7 +243,7 @@ def _print_command(settings: Settings, answer: Any) -> None:
         print_json(answer)
         return
     times = {key: moment(value) for key, value in answer.items() if key.endswith("_at")}
-    hidden = ("result", "error_chain", "channels")
+    hidden = ("result", "error_chain", "channels", "parameters")
     print_facts({**{k: v for k, v in answer.items() if k not in hidden}, **times})
     for error in answer["error_chain"]:
         note(f"device says: {error}")

@@ -137,7 +137,9 @@ def _print_device(settings: Settings, answer: dict[str, Any]) -> None:
     if settings.json:
         print_json(answer)
         return
-    times = ("last_seen", "enrolled_at", "push_sent_at", "certificate_not_after")
+    times = (
+        "last_seen", "enrolled_at", "push_sent_at", "certificate_not_after", "renewal_queued_at",
+    )  # fmt: skip
     parts = ("facts", "information", "information_at", "security", "security_at")
     shown = {key: value for key, value in answer.items() if key not in parts}
     print_facts({**shown, **{key: moment(answer[key]) for key in times}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -48,7 +49,7 @@ def profile(settings: Settings, output: Path, code: str | None) -> None:
         return used, await client.bytes("GET", f"{_PATH}/{segment(used)}/profile")
 
     used, content = run(settings, fetch, serverless=True)
-    output.write_bytes(content)
+    _write_private(output, content)
     text = f"{output}: holds a one-time challenge, for one device (link {used})"
     print_done({"code": used, "file": str(output)}, text, as_json=settings.json)
 
@@ -73,3 +74,9 @@ def revoke(settings: Settings, code: str) -> None:
     """Revoke a link and every profile that came of it."""
     answer = call(settings, "DELETE", f"{_PATH}/{segment(code)}", serverless=True)
     print_done(answer, f"link {code} is revoked", as_json=settings.json)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, if it is a new one: its challenge lets in."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)

@@ -194,6 +194,18 @@ class GetToken:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnToService:
+    """A device that is about to be erased asks whether it shall come back by itself (iOS 26)."""
+
+    enrollment: EnrollmentID
+
+    @classmethod
+    def from_plist(cls, body: Plist) -> ReturnToService:
+        """Read the message."""
+        return cls(enrollment=EnrollmentID.from_plist(body))
+
+
 CheckinMessage: TypeAlias = (
     Authenticate
     | TokenUpdate
@@ -203,6 +215,7 @@ CheckinMessage: TypeAlias = (
     | GetBootstrapToken
     | DeclarativeManagement
     | GetToken
+    | ReturnToService
 )
 
 _MESSAGES: dict[str, Callable[[Plist], CheckinMessage]] = {
@@ -214,6 +227,7 @@ _MESSAGES: dict[str, Callable[[Plist], CheckinMessage]] = {
     "GetBootstrapToken": GetBootstrapToken.from_plist,
     "DeclarativeManagement": DeclarativeManagement.from_plist,
     "GetToken": GetToken.from_plist,
+    "ReturnToService": ReturnToService.from_plist,
 }
 
 

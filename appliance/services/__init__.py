@@ -14,8 +14,11 @@ from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
+from appliance.services.moving import MovingService
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
+from appliance.services.renewals import RenewalService
+from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
@@ -36,8 +39,11 @@ class Services:
     enrolling: EnrollingService
     housekeeping: Housekeeping
     live: LiveEvents
+    moving: MovingService
     overview: OverviewService
     push: PushService
+    renewals: RenewalService
+    secrets: SecretService
     sessions: SessionService
     status: StatusService
     strangers: Strangers

@@ -8,7 +8,13 @@ from enum import Enum, auto
 from typing import assert_never
 
 from appliance import logs
-from appliance.errors import EnrollmentBlocked, NotAuthorized, NotFound, UserChannelRefused
+from appliance.errors import (
+    EnrollmentBlocked,
+    InvalidRequest,
+    NotAuthorized,
+    NotFound,
+    UserChannelRefused,
+)
 from appliance.mdm import device
 from appliance.mdm.checkin import (
     Authenticate,
@@ -17,11 +23,12 @@ from appliance.mdm.checkin import (
     DeclarativeManagement,
     GetBootstrapToken,
     GetToken,
+    ReturnToService,
     SetBootstrapToken,
     TokenUpdate,
     UserAuthenticate,
 )
-from appliance.mdm.device import DeviceFacts
+from appliance.services.channels import end_channels, learn
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
 from appliance.services.push_certificates import PushCertificates
@@ -66,7 +73,8 @@ class CheckinService:
             NotAuthorized: the certificate may not speak for this enrollment.
             EnrollmentBlocked: it may, and an administrator blocked the enrollment.
             UserChannelRefused: network users of a Mac are not managed.
-            NotFound: a declaration or a token service that does not exist.
+            NotFound: a declaration that does not exist.
+            InvalidRequest: a token of a service that this server knows nothing of.
         """
         now = now_ms()
         check_dates(signer, now)
@@ -104,7 +112,10 @@ class CheckinService:
                 raise NotFound("declaration", message.endpoint)
             case GetToken():
                 await self._authorize(signer, message)
-                raise NotFound("token_service", message.token_service_type)
+                raise InvalidRequest("no token of this service is to be had")
+            case ReturnToService():  # that is for EraseDevice to say
+                await self._authorize(signer, message)
+                return plist.dumps({"ReturnToService": {"Enabled": False}})
             case _:
                 assert_never(message)
 
@@ -122,7 +133,7 @@ class CheckinService:
                 enrollments.rebind(db, device_id, signer.sha256, now)
                 events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
                 return None
-            _end_channels(db, device_id, now)
+            end_channels(db, device_id, now)
             enrollments.begin(
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
@@ -148,7 +159,7 @@ class CheckinService:
             if message.unlock_token is not None:
                 sealed = self._vault.seal("unlock_token", enrollment.id, message.unlock_token)
                 escrow.put(db, enrollment.id, "unlock_token", sealed, now)
-            _learn(db, message)
+            learn(db, message)
             if tally == 1:
                 link = _link_reference(db, signer)
                 events.add(db, "device.enrolled", now, enrollment_id=enrollment.id, link=link)
@@ -162,7 +173,7 @@ class CheckinService:
 
         def unit(db: Connection) -> None:
             enrollments.authorize_device(db, message.enrollment, signer.sha256)
-            _end_channels(db, device_id, now)
+            end_channels(db, device_id, now)
             enrollments.end(db, device_id, state="checked_out", now=now)
             events.add(db, "device.checked_out", now, enrollment_id=device_id)
 
@@ -222,29 +233,6 @@ def _link_reference(db: Connection, signer: Signer) -> str | None:
     return links.reference(certificate.link_code)
 
 
-def _learn(db: Connection, message: TokenUpdate) -> None:
-    """Store what a TokenUpdate tells of its device, and of the user on a user channel."""
-    enrollment = message.enrollment
-    if enrollment.is_user_channel:
-        name = message.user_long_name or message.user_short_name
-        devices.put_facts(db, enrollment.id, DeviceFacts(name=name))
-    device_id = enrollment.parent_id or enrollment.id
-    facts = devices.facts(db, device_id)
-    if facts is None:
-        return
-    updated = device.updated_by_token_update(facts, message)
-    if updated != facts:
-        devices.put_facts(db, device_id, updated)
-
-
-def _end_channels(db: Connection, device_id: str, now: int) -> None:
-    """Nothing that was meant for the enrollment that ends may reach the next one."""
-    for channel in enrollments.channels(db, device_id):
-        commands.clear(db, channel, now)
-        pushes.drop(db, channel, now)
-        escrow.archive(db, channel, None, now)
-
-
 class _Admission(Enum):
     ENROLLMENT = auto()  # begins anew: queue and secrets of an earlier one are gone
     RENEWAL = auto()  # the same enrollment with a new identity: everything stays
@@ -254,7 +242,8 @@ def _judge(db: Connection, device_id: str, sha256: bytes, now: int) -> _Admissio
     """Say how this certificate may begin this enrollment, or in words why it may not.
 
     A known device keeps its identity: a valid certificate alone does not take it over, or
-    whoever holds an enrollment link could have the commands of any device.
+    whoever holds an enrollment link could have the commands of any device. One that we told to
+    erase itself has none left to keep.
     """
     certificate = certificates.by_sha256(db, sha256)
     if certificate is None:
@@ -283,6 +272,9 @@ def _judge_known(
     if certificate.issued_for is not None:
         return _Admission.RENEWAL
     if known.is_current(certificate.sha256) or (known.reenroll_until or 0) > now:
+        return _Admission.ENROLLMENT
+    if commands.was_told_to_erase(db, known.id, since=known.authenticated_at or 0):
+        # Its identity went with all else; the answer may never have arrived.
         return _Admission.ENROLLMENT
     _note_attempt(db, known.id, certificate.sha256, now)
     return "the device is enrolled with another certificate"

@@ -10,6 +10,7 @@ from typing import Any
 from appliance.errors import ConfirmationRequired, Conflict, InvalidRequest, NotFound, ScopeMissing
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
+from appliance.services.repeats import Request
 from appliance.store import devices, events, pushes
 from appliance.store.commands import CommandRecord, NewCommand
 from appliance.store.database import Connection
@@ -35,6 +36,7 @@ class CommandOrder:
     request_type: str | None = None
     parameters: dict[str, Any] | None = None
     plist: bytes | None = None
+    uuid: str | None = None  # of the command, else one is made; a plist has its own
     push: bool = True
     expires_at: datetime | None = None
     may_danger: bool = False
@@ -44,6 +46,7 @@ class CommandOrder:
     undo_seconds: float = 0  # held for so long, while it can be cancelled with nothing sent
     reason: str = ""  # why, for the audit; never a secret
     by: str = ""  # who, for the audit
+    request: Request | None = None  # may be repeated, and is done once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ def draft_of(order: CommandOrder) -> Draft:
     if order.request_type != "ClearPasscode":  # its token is filled in per device
         build_command(order.request_type, parameters)
     return Draft(
-        request_type=order.request_type, parameters=parameters, payload=None, uuid=None,
+        request_type=order.request_type, parameters=parameters, payload=None, uuid=order.uuid,
         is_secret=order.secret or order.request_type in _SECRET_COMMANDS,
     )  # fmt: skip
 
@@ -246,7 +249,7 @@ def _proof(device: Device) -> str:
 def _scope_missing(request_type: str) -> ScopeMissing:
     return ScopeMissing(
         f"{request_type} needs the scope danger",
-        fix="use a token made with `appliance token create NAME --scope danger`",
+        fix="use a token made with `appliance token create NAME --scope write --scope danger`",
     )
 
 

@@ -1,4 +1,4 @@
-"""All that a person sees of one device or command, in one read; and secrets, on the record."""
+"""All that a person sees of one device or command, in one read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from appliance.errors import NotFound
 from appliance.mdm.device import DeviceFacts
 from appliance.services.clock import now_ms
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.renewals import Renewal, RenewalService
 from appliance.services.silence import Finding, explain
-from appliance.services.vault import Vault
-from appliance.store import answers, commands, devices, enrollments, events
+from appliance.store import answers, commands, devices, enrollments
 from appliance.store.answers import LastAnswer, Payload, PushState
 from appliance.store.commands import CommandRecord
 from appliance.store.database import Connection, Database
@@ -34,6 +34,7 @@ class DeviceOverview:
     escrowed: Mapping[str, datetime | None]
     lists: Mapping[str, LastAnswer]
     history: list[CommandRecord]  # newest first, without the answers
+    renewal: Renewal | None  # of its identity, if it has one
     is_awaited: bool  # an answer is: something was sent, or may be handed out
     silence: list[Finding]
 
@@ -51,11 +52,14 @@ class DevicePages:
     """Reads for the pages of a device and of a command."""
 
     def __init__(
-        self, database: Database, vault: Vault, push_certificates: PushCertificates
+        self,
+        database: Database,
+        push_certificates: PushCertificates,
+        renewals: RenewalService,
     ) -> None:
         self._database = database
-        self._vault = vault
         self._push_certificates = push_certificates
+        self._renewals = renewals
 
     async def overview(self, name: str) -> DeviceOverview:
         """Return one channel, by enrollment ID or serial number.
@@ -67,7 +71,8 @@ class DevicePages:
 
         def unit(db: Connection) -> tuple[DeviceOverview, PushState | None]:
             enrollment_id = devices.named(db, name)
-            return _overview(db, enrollment_id, now), answers.push_state(db, enrollment_id)
+            renewal = self._renewals.look(db, enrollment_id, now)
+            return _overview(db, enrollment_id, now, renewal), answers.push_state(db, enrollment_id)
 
         found, push = await self._database.read(unit)
         moment = datetime.fromtimestamp(now / 1000, UTC)
@@ -112,34 +117,6 @@ class DevicePages:
             raise NotFound("command", uuid)
         return found
 
-    async def reveal(self, uuid: str, by: str) -> list[SentCommand]:
-        """Return a command with its secrets, and record that `by` has seen them.
-
-        Raises:
-            NotFound: there never was such a command.
-        """
-        found = await self.command(uuid)
-        now = now_ms()
-
-        def unit(db: Connection) -> None:
-            for one in found:
-                data = {"id": uuid, "request_type": one.record.request_type, "by": by}
-                events.add(db, "secret.shown", now, enrollment_id=one.device.id, data=data)
-
-        await self._database.write(unit)
-        return [self._unsealed(one) for one in found]
-
-    def _unsealed(self, one: SentCommand) -> SentCommand:
-        record, payload = one.record, one.payload
-        owner = f"{record.id}:{record.target}"
-        if record.answer_sealed:
-            answer = self._vault.open("answer", owner, record.answer or b"")
-            record = replace(record, answer=answer, answer_sealed=False)
-        if payload.sealed and payload.body:
-            body = self._vault.open("command", owner, payload.body)
-            payload = Payload(body=body, sealed=False)
-        return replace(one, record=record, payload=payload)
-
 
 _NOTHING = Payload(body=b"", sealed=True)
 
@@ -148,7 +125,9 @@ def _is_awaited(record: CommandRecord, now: datetime) -> bool:
     return record.finished_at is None and not record.is_held(now)
 
 
-def _overview(db: Connection, enrollment_id: str, now: int) -> DeviceOverview:
+def _overview(
+    db: Connection, enrollment_id: str, now: int, renewal: Renewal | None
+) -> DeviceOverview:
     details = devices.details(db, enrollment_id)
     if details is None:
         raise NotFound("device", enrollment_id)
@@ -163,6 +142,7 @@ def _overview(db: Connection, enrollment_id: str, now: int) -> DeviceOverview:
         escrowed=answers.escrowed(db, enrollment_id),
         lists={answer.request_type: answer for answer in found},
         history=commands.newest(db, enrollment_id, limit=_NEWEST, now=now),
+        renewal=renewal,
         is_awaited=False,
         silence=[],
     )

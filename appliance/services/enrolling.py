@@ -23,16 +23,15 @@ from appliance.mdm.profile import (
 from appliance.services.ca import challenge_sha256, profile_reference
 from appliance.services.clock import DAY, MINUTE, is_behind, now_ms, refuse_behind
 from appliance.services.codes import new_code, normalise
-from appliance.services.command_orders import CommandOrder, Queued
-from appliance.services.commands import CommandService
 from appliance.services.data_directory import Keys
 from appliance.services.push_certificates import PushCertificates
-from appliance.store import devices, enrollments, events, journeys, links
+from appliance.services.repeats import Repeats, Request
+from appliance.store import events, journeys, links
 from appliance.store.database import Connection, Database
 from appliance.store.events import Event
 from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
-from appliance.wire import certificates, cms
+from appliance.wire import certificates, signing
 from appliance.wire.certificates import KeyPair
 
 _DEFAULT_EXPIRY = "7d"
@@ -40,7 +39,6 @@ _LONGEST_EXPIRY_MS = 365 * DAY
 _MOST_USES = 100_000
 _CODE_LENGTH = 16
 _UNITS_MS = {"s": 1000, "m": MINUTE, "h": 60 * MINUTE, "d": DAY, "w": 7 * DAY}
-_RENEWAL_MS = 14 * DAY
 _JOURNEYS_SHOWN = 20
 _JOURNEYS_LISTED = 3
 _LISTED = 50
@@ -66,7 +64,7 @@ class EnrollingService:
         config: Config,
         keys: Keys,
         push_certificates: PushCertificates,
-        commands: CommandService,
+        repeats: Repeats,
         signer: Callable[[], KeyPair],
     ) -> None:
         """Keep what profiles are made of; `signer` returns the present TLS pair."""
@@ -74,7 +72,7 @@ class EnrollingService:
         self._config = config
         self._keys = keys
         self._push_certificates = push_certificates
-        self._commands = commands
+        self._repeats = repeats
         self._signer = signer
 
     def url(self, code: str) -> str:
@@ -86,15 +84,21 @@ class EnrollingService:
         return f"{self.url(code)}/enroll.mobileconfig"
 
     async def create_link(
-        self, *, uses: int = 1, expires_in: int | str | None = None, label: str = ""
+        self,
+        *,
+        uses: int = 1,
+        expires_in: int | str | None = None,
+        label: str = "",
+        request: Request | None = None,
     ) -> EnrollmentLink:
         """Make a link for `uses` devices.
 
         Args:
             expires_in: seconds, or text such as "7d" or "12h"; 7 days if None.
+            request: what may be repeated, and makes one link.
 
         Raises:
-            InvalidRequest: a number out of range.
+            InvalidRequest: a number out of range, or a key that was used for something else.
         """
         if not 1 <= uses <= _MOST_USES:
             raise InvalidRequest(f"uses must be between 1 and {_MOST_USES}", pointer="/uses")
@@ -104,11 +108,14 @@ class EnrollingService:
         expires_at = now + _duration_ms(_DEFAULT_EXPIRY if expires_in is None else expires_in)
         code = new_code(_CODE_LENGTH)
 
-        def unit(db: Connection) -> EnrollmentLink:
+        def make(db: Connection) -> EnrollmentLink:
             links.add(db, code, label=label, uses=uses, now=now, expires_at=expires_at)
             data = {"label": label, "uses": uses}
             events.add(db, "link.created", now, link=links.reference(code), data=data)
             return links.get(db, code, now)
+
+        def unit(db: Connection) -> EnrollmentLink:
+            return self._repeats.once(db, request, lambda: make(db), EnrollmentLink)
 
         return await self._database.write(unit)
 
@@ -221,7 +228,7 @@ class EnrollingService:
                 code="link.closed",
                 fix="ask for a new link",
             )
-        return await self._profile(link=link, issued_for=None, visit=visit)
+        return await self._profile(link=link, visit=visit)
 
     async def open_profile(self) -> bytes:
         """Return a signed enrollment profile for anybody, where the configuration allows it.
@@ -233,7 +240,7 @@ class EnrollingService:
         """
         if not self._config.enroll.open:
             raise NotFound("enrollment_link", "open")
-        return await self._profile(link=None, issued_for=None)
+        return await self._profile(link=None)
 
     async def trust(self) -> bytes:
         """Return the signed profile that installs our trust anchor, and nothing else."""
@@ -246,32 +253,34 @@ class EnrollingService:
         )
         return await self._signed(trust_profile(profile))
 
-    async def renew_identity(self, name: str) -> Queued:
-        """Queue the enrollment profile anew for one device, with a challenge bound to it.
+    async def renewal_profile(
+        self, enrollment_id: str, *, expires_at: int, also: Callable[[Connection], None]
+    ) -> bytes:
+        """Return a signed enrollment profile whose challenge is bound to one device.
+
+        Args:
+            expires_at: of the challenge, Unix ms; the profile may wait for a device that sleeps.
+            also: is done in the transaction that stores the challenge.
 
         Raises:
-            NotFound: there is no such device.
+            Conflict: `push_certificate.missing`.
+            ClockWrong: a certificate made now would be of no use.
         """
+        topic = await self._topic()
+        challenge = secrets.token_urlsafe(24)
+        now = now_ms()
 
-        def unit(db: Connection) -> str:
-            enrollment_id = devices.named(db, name)
-            if enrollments.known(db, enrollment_id) is None:
-                raise NotFound("device", name)
-            return enrollment_id
+        def unit(db: Connection) -> None:
+            also(db)
+            links.add_challenge(
+                db, challenge_sha256(challenge), link_code=None, issued_for=enrollment_id, now=now,
+                expires_at=expires_at,
+            )  # fmt: skip
 
-        enrollment_id = await self._database.read(unit)
-        payload = await self._profile(link=None, issued_for=enrollment_id)
-        order = CommandOrder(
-            targets=[enrollment_id],
-            request_type="InstallProfile",
-            parameters={"Payload": payload},
-            secret=True,  # its challenge lets the holder replace the device's identity
-        )
-        return (await self._commands.enqueue(order))[0]
+        await self._database.write(unit)
+        return await self._signed(enrollment_profile(self._contents(topic, challenge)))
 
-    async def _profile(
-        self, *, link: EnrollmentLink | None, issued_for: str | None, visit: str = ""
-    ) -> bytes:
+    async def _topic(self) -> str:
         refuse_behind(now_ms())
         topic = await self._push_certificates.topic()
         if topic is None:
@@ -281,11 +290,13 @@ class EnrollingService:
                 why="a device keeps the topic that it enrolled with, and that is the certificate's",
                 fix="import one with `appliance push-cert import`",
             )
+        return topic
+
+    async def _profile(self, *, link: EnrollmentLink | None, visit: str = "") -> bytes:
+        topic = await self._topic()
         challenge = secrets.token_urlsafe(24)
         now = now_ms()
         expires_at = now + self._config.scep.challenge_minutes * MINUTE
-        if issued_for is not None:  # it may wait in the queue of a device that sleeps
-            expires_at = now + _RENEWAL_MS
         if link is not None and link.expires_at is not None:
             expires_at = min(expires_at, int(link.expires_at.timestamp() * 1000))
         sha256 = challenge_sha256(challenge)
@@ -293,7 +304,7 @@ class EnrollingService:
         def unit(db: Connection) -> None:
             code = None if link is None else link.code
             links.add_challenge(
-                db, sha256, link_code=code, issued_for=issued_for, now=now, expires_at=expires_at
+                db, sha256, link_code=code, issued_for=None, now=now, expires_at=expires_at
             )
             if code is not None:
                 data = {"profile": profile_reference(sha256)} | ({"visit": visit} if visit else {})
@@ -324,7 +335,7 @@ class EnrollingService:
     async def _signed(self, profile: bytes) -> bytes:
         pair = self._signer()
         return await asyncio.to_thread(
-            cms.sign, profile, pair.certificate, pair.key, chain=pair.chain
+            signing.sign, profile, pair.certificate, pair.key, chain=pair.chain
         )
 
 

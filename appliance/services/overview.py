@@ -268,7 +268,7 @@ def _device_needs(db: Connection, now: int, silent_before: int) -> list[Need]:
     concerns: dict[NeedKind, Concern] = {
         NeedKind.COMMANDS_HELD: overview.commands_held(db, now=now, limit=_EXAMPLES),
         NeedKind.IDENTITIES_END: overview.identities_ending(
-            db, before=ends_before, limit=_EXAMPLES
+            db, now=now, before=ends_before, limit=_EXAMPLES
         ),
         NeedKind.PUSH_REFUSED: overview.push_refused(db, limit=_EXAMPLES),
         NeedKind.COMMANDS_FAILED: overview.commands_failed(db, since=since, limit=_EXAMPLES),

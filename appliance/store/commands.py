@@ -225,6 +225,20 @@ def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def was_told_to_erase(db: Connection, enrollment_id: str, *, since: int) -> bool:
+    """Tell whether the device got EraseDevice after `since` and has not refused it."""
+    row = db.execute(
+        """
+        SELECT 1
+          FROM commands
+         WHERE enrollment_id = ? AND request_type = 'EraseDevice'
+           AND status IN ('sent', 'acknowledged') AND connected_at > ?
+        """,
+        (enrollment_id, since),
+    ).fetchone()
+    return row is not None
+
+
 def cancel(db: Connection, uuid: str, now: int) -> int:
     """Cancel a command wherever it is still queued or set aside; return how many were."""
     where = "uuid = :uuid AND finished_at IS NULL AND status <> 'sent'"
@@ -235,6 +249,11 @@ def clear(db: Connection, enrollment_id: str, now: int) -> None:
     """Cancel all that waits on one channel: its enrollment begins anew or has ended."""
     where = "enrollment_id = :id AND finished_at IS NULL"
     _close(db, "cancelled", where, {"id": enrollment_id, "now": now})
+
+
+def withdraw(db: Connection, uuid: str, now: int) -> None:
+    """Cancel a command wherever it is unfinished, also where a device has received it."""
+    _close(db, "cancelled", "uuid = :uuid AND finished_at IS NULL", {"uuid": uuid, "now": now})
 
 
 def expire(db: Connection, now: int) -> int:

@@ -49,6 +49,7 @@ class Known:
     certificate_revoked: bool
     blocked: bool
     reenroll_until: int | None
+    authenticated_at: int | None
 
     def is_known(self) -> bool:
         """Enrolled and not checked out, blocked or forgotten: its identity is protected."""
@@ -100,7 +101,8 @@ def known(db: Connection, enrollment_id: str) -> Known | None:
     """Return what is stored of a device channel, None if it was never seen."""
     row = db.execute(
         """
-        SELECT e.state, e.certificate_sha256, e.blocked_at, e.reenroll_until, c.revoked_at
+        SELECT e.state, e.certificate_sha256, e.blocked_at, e.reenroll_until, c.revoked_at,
+               e.authenticated_at
           FROM enrollments AS e
           LEFT JOIN certificates AS c ON c.sha256 = e.certificate_sha256
          WHERE e.id = ? AND e.device_id IS NULL
@@ -116,11 +118,18 @@ def known(db: Connection, enrollment_id: str) -> Known | None:
         certificate_revoked=row[4] is not None,
         blocked=row[2] is not None,
         reenroll_until=row[3],
+        authenticated_at=row[5],
     )
 
 
-def begin(db: Connection, enrollment: EnrollmentID, *, sha256: bytes, topic: str, now: int) -> None:
-    """Bind the certificate to the device and put all its channels back to the beginning."""
+def begin(
+    db: Connection, enrollment: EnrollmentID, *, sha256: bytes | None, topic: str, now: int
+) -> None:
+    """Bind the certificate to the device and put all its channels back to the beginning.
+
+    Args:
+        sha256: None for a device that another server enrolled: its certificate is not known yet.
+    """
     db.execute(
         """
         INSERT INTO enrollments (id, type, state, certificate_sha256, topic,
@@ -138,6 +147,13 @@ def begin(db: Connection, enrollment: EnrollmentID, *, sha256: bytes, topic: str
         },
     )  # fmt: skip
     _disable_users(db, enrollment.id, now)
+
+
+def adopt(db: Connection, enrollment_id: str, sha256: bytes) -> None:
+    """Give a device that another server enrolled the identity that it has."""
+    db.execute(
+        "UPDATE enrollments SET certificate_sha256 = ? WHERE id = ?", (sha256, enrollment_id)
+    )
 
 
 def rebind(db: Connection, enrollment_id: str, sha256: bytes, now: int) -> None:

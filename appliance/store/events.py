@@ -94,6 +94,20 @@ def happened(
     return row is not None
 
 
+def secrets_shown(db: Connection, by: str, *, since: int) -> list[int]:
+    """Return when `by` was shown a secret after `since`, oldest first."""
+    rows = db.execute(
+        """
+        SELECT at
+          FROM events
+         WHERE kind = 'secret.shown' AND at > ? AND json_extract(data, '$.by') = ?
+         ORDER BY at
+        """,
+        (since, by),
+    )
+    return [at for (at,) in rows]
+
+
 def newest_id(db: Connection) -> int:
     """Return the id of the last event, 0 before the first."""
     row = db.execute("SELECT max(id) FROM events").fetchone()

@@ -156,8 +156,11 @@ def _commands(db: Connection, which: str, values: dict[str, int]) -> Concern:
     return _concern(rows.fetchall())
 
 
-def identities_ending(db: Connection, *, before: int, limit: int) -> Concern:
-    """Return the managed devices whose identity ends before then, the next first."""
+def identities_ending(db: Connection, *, now: int, before: int, limit: int) -> Concern:
+    """Return the managed devices whose identity ends before then, the next first.
+
+    One of short life counts in its last quarter: it is renewed in the third.
+    """
     rows = db.execute(
         f"""
         SELECT e.id, {_NAME}, c.not_after, '', count(*) OVER ()
@@ -165,10 +168,11 @@ def identities_ending(db: Connection, *, before: int, limit: int) -> Concern:
           JOIN certificates AS c ON c.sha256 = e.certificate_sha256
           LEFT JOIN devices AS d ON d.enrollment_id = e.id
          WHERE {_MANAGED} AND c.not_after < :before
+           AND c.not_after - :now < (c.not_after - c.issued_at) / 4
          ORDER BY c.not_after
          LIMIT :limit
         """,
-        {"before": before, "limit": limit},
+        {"now": now, "before": before, "limit": limit},
     )
     return _concern(rows.fetchall())
 

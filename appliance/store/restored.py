@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.store import events
+from appliance.store import commands, events, renewals
 from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection
 
@@ -43,6 +43,8 @@ class RestoredCommand:
 
 def close_doors(db: Connection, now: int, is_dangerous: Judge) -> Closed:
     """Bring a restored store into a state in which nothing is given or done twice unasked."""
+    for uuid in renewals.forget_waiting(db):  # their challenges are void: others are made
+        commands.withdraw(db, uuid, now)
     held, repeated = _mark_commands(db, now, is_dangerous)
     challenges = db.execute("DELETE FROM challenges WHERE used_at IS NULL").rowcount
     links = db.execute(

@@ -34,6 +34,7 @@ def jobs(services: Services, tls: Tls) -> list[Job]:
             timeout_seconds=_MINUTE,
             nudge=tls.wanted,
         ),
+        Job(name="renewals", run=services.renewals.run, timeout_seconds=_HOUR),
         Job(name="backup", run=services.backups.nightly, timeout_seconds=6 * _HOUR),
     ]
     if systemd.is_listening():

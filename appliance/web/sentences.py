@@ -31,6 +31,27 @@ SENTENCES: Mapping[str, Sentence] = {
     "device.enrolled": _entry(text("%(device)s enrolled"), "ok", "ok"),
     "device.checked_out": _entry(text("%(device)s removed its management"), "left", "warn"),
     "device.identity_renewed": _entry(text("%(device)s renewed its identity"), "certificate"),
+    "device.moved": _entry(
+        text("%(device)s was moved here from another server"), "enroll", "busy"
+    ),
+    "device.arrived": _entry(
+        text("%(device)s came here with the identity of its former server"), "ok", "ok"
+    ),
+    "device.arrival_refused": _entry(
+        text("%(device)s was moved here and came with a certificate that does not count: "
+             "%(certificate_sha256)s of %(issuer)s"),
+        "certificate", "bad",
+    ),
+    "former_authority.trusted": _entry(
+        text("For devices that were moved here, certificates of %(subject)s count"),
+        "certificate", "warn",
+    ),
+    "former_authority.distrusted": _entry(
+        text("Certificates of a former authority count no more"), "certificate"
+    ),
+    "device.renewal_sent": _entry(
+        text("%(device)s is sent what renews its identity"), "certificate"
+    ),
     "device.authenticate_refused": _entry(
         text("%(device)s was refused: it came with another certificate than it enrolled with"),
         "bad", "bad",
@@ -69,7 +90,8 @@ SENTENCES: Mapping[str, Sentence] = {
         text("%(by)s sent %(request_type)s to %(device)s: “%(reason)s”"), "command"
     ),
     "secret.shown": _entry(
-        text("%(by)s looked at the secrets of %(request_type)s on %(device)s"), "key", "warn"
+        text("%(by)s looked at the secrets of %(request_type)s on %(device)s: “%(reason)s”"), "key",
+        "warn",
     ),
     "command.cancelled": _entry(text("A command was cancelled"), "blocked"),
     "command.released": _entry(

@@ -145,6 +145,21 @@ def test_a_dangerous_command_wants_the_serial_number(
     assert run(*arguments, "--confirm", enrolled[1], "--data", server.data).status == 0
 
 
+def test_d_22_secrets_are_shown_to_who_says_why(
+    run: Cli, server: RunningServer, enrolled: tuple[str, str]
+) -> None:
+    order = ["command", "send", enrolled[1], "DeviceLock", "-p", "PIN=918273"]
+    sent = run(*order, "--confirm", enrolled[1], "--data", server.data)
+    command_uuid = sent.out.strip()
+    assert "918273" not in run("command", "show", command_uuid, "--data", server.data).out
+    unsaid = run("command", "secrets", command_uuid, "--data", server.data)
+    assert unsaid.status != 0
+    assert "--reason" in unsaid.err
+    shown = run("command", "secrets", command_uuid, "--reason", "locked", "--data", server.data)
+    assert '"PIN": "918273"' in shown.out
+    assert run("command", "cancel", command_uuid, "--data", server.data).status == 0
+
+
 def test_a_wrong_parameter_is_named(
     run: Cli, server: RunningServer, enrolled: tuple[str, str]
 ) -> None:
@@ -175,6 +190,7 @@ def test_a_profile_is_written_for_one_device(
 ) -> None:
     file = tmp_path / "enroll.mobileconfig"
     assert run("enroll", "profile", "-o", file, "--data", server.data).status == 0
+    assert file.stat().st_mode & 0o077 == 0, "its challenge is for one device, not for all users"
     assert b"com.apple.mdm" in file.read_bytes()
 
 

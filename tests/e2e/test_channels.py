@@ -33,6 +33,13 @@ async def test_check_out_drops_the_bootstrap_token(api: Api, device: Device) -> 
     assert await device.get_bootstrap_token() == b""
 
 
+async def test_what_this_server_does_not_offer_is_declined_as_apple_says(device: Device) -> None:
+    reply = await device.check_in("GetToken", TokenServiceType="com.apple.maid")
+    assert reply.status == 400
+    answer = (await device.check_in("ReturnToService")).plist
+    assert answer == {"ReturnToService": {"Enabled": False}}
+
+
 async def test_secrets_are_not_readable_in_the_data_directory(api: Api, device: Device) -> None:
     bootstrap, unlock = b"bootstrap-" + device.udid.encode(), b"unlock-" + device.udid.encode()
     await device.set_bootstrap_token(bootstrap)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from appliance.simulator.profile import Profile
-from tests.device.device import Device
+from tests.device.device import Command, Device
 from tests.device.server import Api
 
 
@@ -67,6 +67,48 @@ async def test_an_allowed_reenrollment_takes_the_new_identity(api: Api, device: 
     assert (await device.idle()).status == 200
     device.identity = old
     assert (await device.idle()).status == 400, "the old identity is void"
+
+
+async def erase(api: Api, device: Device) -> Command:
+    """Order it, and hand the order to the device."""
+    confirm = {"serial_number": device.serial_number}
+    await api.queue(device.id, "EraseDevice", parameters={"PIN": "123456"}, confirm=confirm)
+    command = (await device.idle()).command
+    assert command is not None and command.request_type == "EraseDevice"
+    return command
+
+
+async def test_a_device_that_we_erased_returns_by_a_new_link(api: Api, device: Device) -> None:
+    command = await erase(api, device)
+    later = await api.queue(device.id)
+    await device.set_bootstrap_token(b"of the time before")
+    assert (await device.acknowledge(command)).status == 200
+    await device.enroll_from_profile(await api.profile())
+    assert (await device.idle()).command is None, "what waited was for the device before"
+    assert (await api.command(later))["status"] == "cancelled"
+    assert await device.get_bootstrap_token() == b""
+
+    stranger = Device(api.session, udid=device.udid)
+    await stranger.obtain_identity(await api.profile())
+    assert (await stranger.authenticate()).status == 400, "it is protected anew"
+
+
+async def test_an_erased_device_returns_though_its_answer_was_lost(
+    api: Api, device: Device
+) -> None:
+    await erase(api, device)
+    await device.enroll_from_profile(await api.profile())
+    assert (await device.idle()).command is None, "it is not erased a second time"
+
+
+async def test_a_device_that_refused_to_be_erased_keeps_its_identity(
+    api: Api, device: Device
+) -> None:
+    await device.error(await erase(api, device))
+    stranger = Device(api.session, udid=device.udid)
+    await stranger.obtain_identity(await api.profile())
+    assert (await stranger.authenticate()).status == 400
+    assert (await device.idle()).status == 200
 
 
 async def test_a_profile_sent_by_the_server_renews_the_identity(api: Api, device: Device) -> None:

@@ -162,3 +162,25 @@ async def test_a_device_that_the_backup_does_not_know_is_never_told_to_leave(
     assert allowed.status == 200, allowed
     await renewed.enroll_from_profile(await admin.profile())
     assert (await renewed.idle()).status == 200
+
+
+async def test_a_profile_that_renews_an_identity_is_made_anew_after_a_restore(
+    admin: Api, tmp_path: Path
+) -> None:
+    device = await admin.enroll()
+    path = f"/api/v1/devices/{device.id}/renew-identity"
+    waited = (await admin.post(path)).json["commands"][0]["id"]
+    file = await asyncio.to_thread(backups.create, admin.server, tmp_path / "file.age")
+    told = await _lose_and_restore(admin.server, file)
+    assert (told["closed"]["held"], told["commands"]) == (0, []), "its challenge is void"
+    assert (await admin.command(waited))["status"] == "cancelled"
+    assert (await device.idle()).command is None
+    assert (await admin.device(device.id))["renewal"] == "not_due"
+
+    await admin.post(path)
+    command = (await device.idle()).command
+    assert command is not None
+    before = device.identity
+    await device.enroll_from_profile(command.payload["Payload"])
+    assert device.identity is not before
+    assert (await device.acknowledge(command)).status == 200

@@ -8,6 +8,12 @@ CREATE TABLE api_tokens (
     revoked_at     INTEGER
 ) STRICT;
 
+CREATE TABLE awaited_identities (
+    enrollment_id  TEXT    PRIMARY KEY REFERENCES enrollments (id) ON DELETE CASCADE,
+    sha256         BLOB,               -- of its certificate; NULL: any of an authority below
+    migrated_at    INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE certificates (
     sha256              BLOB    PRIMARY KEY,     -- of the DER
     serial              TEXT    NOT NULL UNIQUE, -- lower-case hex
@@ -21,7 +27,7 @@ CREATE TABLE certificates (
     not_after           INTEGER NOT NULL,
     revoked_at          INTEGER,
     revocation_reason   TEXT
-) STRICT;
+, adopted INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE INDEX certificates_by_enrollment ON certificates (enrollment_id);
 
@@ -146,6 +152,25 @@ CREATE TABLE events (
 
 CREATE INDEX events_by_enrollment ON events (enrollment_id, id);
 
+CREATE INDEX events_secrets_shown ON events (at) WHERE kind = 'secret.shown';
+
+CREATE TABLE former_authorities (
+    sha256      BLOB    PRIMARY KEY,
+    der         BLOB    NOT NULL,
+    trusted_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE idempotency_keys (
+    caller      TEXT    NOT NULL,
+    key         TEXT    NOT NULL,                -- of the caller's choice
+    request     BLOB    NOT NULL,                -- keyed hash: a request may hold a PIN
+    answer      TEXT    NOT NULL,                -- JSON
+    stored_at   INTEGER NOT NULL,
+    PRIMARY KEY (caller, key)
+) STRICT;
+
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (stored_at);
+
 CREATE TABLE one_time_codes (
     sha256      BLOB    PRIMARY KEY,
     user_id     INTEGER REFERENCES users (id) ON DELETE CASCADE, -- NULL: makes the first user
@@ -176,6 +201,13 @@ CREATE TABLE pushes (
 ) STRICT;
 
 CREATE INDEX pushes_due ON pushes (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE renewals (
+    enrollment_id  TEXT    PRIMARY KEY REFERENCES enrollments (id) ON DELETE CASCADE,
+    replaces       BLOB    NOT NULL,   -- SHA-256 of the identity that is to end
+    command_uuid   TEXT    NOT NULL,
+    queued_at      INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE sessions (
     sha256      BLOB    PRIMARY KEY,              -- of the cookie's value

@@ -50,6 +50,7 @@ MESSAGES: dict[str, dict[str, Value]] = {
         "TokenServiceType": "com.apple.maid",
         "TokenParameters": {"SecurityToken": "x"},
     },
+    "ReturnToService": {"UDID": UDID},
 }
 
 REQUIRED = {
@@ -61,6 +62,7 @@ REQUIRED = {
     "GetBootstrapToken": {"UDID"},
     "DeclarativeManagement": {"UDID", "Endpoint"},
     "GetToken": {"UDID", "TokenServiceType"},
+    "ReturnToService": {"UDID"},
 }
 
 

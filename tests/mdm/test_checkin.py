@@ -137,7 +137,7 @@ def test_the_other_messages_are_typed() -> None:
     assert isinstance(parse_checkin(message("CheckOut")), CheckOut)
 
 
-@pytest.mark.parametrize("message_type", ["", "ReturnToService", "authenticate", "x" * 10_000])
+@pytest.mark.parametrize("message_type", ["", "Telepathy", "authenticate", "x" * 10_000])
 def test_a_21_an_unknown_message_is_refused(message_type: str) -> None:
     assert refuse(Plist({"MessageType": message_type, "UDID": "D"})).key == "MessageType"
 

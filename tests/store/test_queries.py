@@ -12,6 +12,8 @@ from appliance.store import (
     certificates,
     commands,
     enrollments,
+    events,
+    idempotency,
     links,
     one_time_codes,
     overview,
@@ -64,6 +66,9 @@ _HOT = {
     "session": lambda db: sessions.find(db, b"1", created_after=0, seen_after=0),
     "user": lambda db: users.find(db, "aki"),
     "sign-in code": lambda db: one_time_codes.take(db, b"1", 1),
+    "answer to a repeat": lambda db: idempotency.find(db, "Aki", "k", since=1),
+    "answers that are over": lambda db: idempotency.forget(db, before=1),
+    "secrets shown": lambda db: events.secrets_shown(db, "Aki", since=1),
     "expired challenges": lambda db: links.void_expired(db, 1),
 }
 

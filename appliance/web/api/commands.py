@@ -13,7 +13,7 @@ from appliance.errors import MalformedMessage
 from appliance.mdm.catalogue import CommandSpec, catalogue
 from appliance.mdm.command import SECRET_KEYS
 from appliance.services.command_orders import CommandOrder
-from appliance.services.tokens import Caller
+from appliance.services.device_page import SentCommand
 from appliance.store.commands import CommandRecord
 from appliance.web.api.operation import (
     Operation,
@@ -21,6 +21,7 @@ from appliance.web.api.operation import (
     body_of,
     caller_of,
     query_of,
+    repeatable_body_of,
     services_of,
 )
 from appliance.web.api.schema import (
@@ -32,23 +33,26 @@ from appliance.web.api.schema import (
     ReleaseBody,
     RequestType,
     RestoredCommandAnswer,
+    SecretsAnswer,
+    SecretsBody,
 )
 from appliance.wire import plist
 
-_WITHHELD = "withheld: needs the scope secrets"
+_WITHHELD = "withheld: POST /api/v1/commands/{uuid}/secrets shows it"
 
 _DECODED_IN_A_THREAD = 64 << 10  # bytes of answers
 
 
 async def enqueue(request: web.Request) -> web.Response:
     """Queue a command for each target, or for none."""
-    body = await body_of(request, CommandBody)
+    body, repeat = await repeatable_body_of(request, CommandBody)
     order = CommandOrder(
         targets=body.targets, request_type=body.request_type, parameters=body.parameters,
         plist=body.plist, push=body.push, expires_at=body.expires_at,
         may_danger="danger" in caller_of(request).scopes,
         confirm=None if body.confirm is None else msgspec.to_builtins(body.confirm),
         undo_seconds=body.undo_seconds, reason=body.reason, by=caller_of(request).name,
+        request=repeat,
     )  # fmt: skip
     return answer({"commands": await services_of(request).commands.enqueue(order)}, status=202)
 
@@ -58,13 +62,13 @@ async def show(request: web.Request) -> web.Response:
     seconds = query_of(request, CommandQuery).wait
     commands, uuid = services_of(request).commands, request.match_info["uuid"]
     records = await (commands.wait(uuid, seconds) if seconds else commands.get(uuid))
-    return answer(await _answer_of(request, records))
+    return answer(await _answer_of(records))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a command that no device has received."""
     records = await services_of(request).commands.cancel(request.match_info["uuid"])
-    return answer(await _answer_of(request, records))
+    return answer(await _answer_of(records))
 
 
 async def release(request: web.Request) -> web.Response:
@@ -74,7 +78,7 @@ async def release(request: web.Request) -> web.Response:
         request.match_info["uuid"], None if body.confirm is None else body.confirm.serial_number,
         may_danger="danger" in caller.scopes, by=caller.name,
     )  # fmt: skip
-    return answer(await _answer_of(request, records))
+    return answer(await _answer_of(records))
 
 
 async def restored(request: web.Request) -> web.Response:
@@ -82,43 +86,45 @@ async def restored(request: web.Request) -> web.Response:
     return answer(Page(items=await services_of(request).commands.restored()))
 
 
+async def secrets(request: web.Request) -> web.Response:
+    """One command with its secrets, on the record."""
+    body, by = await body_of(request, SecretsBody), caller_of(request).name
+    shown = await services_of(request).secrets.reveal(
+        request.match_info["uuid"], target=body.target, reason=body.reason, by=by
+    )
+    return answer(await asyncio.to_thread(_secrets_answer, shown), secret=True)
+
+
 async def types(request: web.Request) -> web.Response:
     """The request types."""
     return answer(Page(items=[_request_type(spec) for spec in catalogue().values()]))
 
 
-async def command_answers(
-    request: web.Request, records: Sequence[CommandRecord]
-) -> list[CommandAnswer]:
-    """Return what the API shows of commands.
-
-    Secrets are only for callers with that scope, and on the record.
-    """
-    caller = caller_of(request)
-    if "secrets" in caller.scopes:
-        await services_of(request).commands.record_shown(records, caller.name)
+async def command_answers(records: Sequence[CommandRecord]) -> list[CommandAnswer]:
+    """Return what the API shows of commands, without what unlocks a device."""
 
     def decode() -> list[CommandAnswer]:
-        return [_command_answer(record, caller) for record in records]
+        return [CommandAnswer(**_fields(record)) for record in records]
 
     if sum(len(record.answer or b"") for record in records) <= _DECODED_IN_A_THREAD:
         return decode()
     return await asyncio.to_thread(decode)
 
 
-def _command_answer(record: CommandRecord, caller: Caller) -> CommandAnswer:
-    return CommandAnswer(
-        id=record.id, target=record.target, request_type=record.request_type,
-        status=record.status, queued_at=record.queued_at, pushed_at=record.pushed_at,
-        connected_at=record.connected_at, finished_at=record.finished_at,
-        expires_at=record.expires_at, not_before=record.not_before,
-        restored_at=record.restored_at, held=record.held, error_chain=record.error_chain,
-        result=_result(record.answer, reveal="secrets" in caller.scopes),
-    )  # fmt: skip
+def _secrets_answer(shown: SentCommand) -> SecretsAnswer:
+    return SecretsAnswer(
+        **_fields(shown.record, reveal=True), parameters=_parameters(shown.payload.body)
+    )
 
 
-async def _answer_of(request: web.Request, records: list[CommandRecord]) -> CommandAnswer:
-    answers = await command_answers(request, records)
+def _fields(record: CommandRecord, *, reveal: bool = False) -> dict[str, Any]:
+    names = (name for name in CommandAnswer.__struct_fields__ if name not in ("result", "channels"))
+    shown = {name: getattr(record, name) for name in names}
+    return {**shown, "result": _result(record.answer, reveal=reveal)}
+
+
+async def _answer_of(records: list[CommandRecord]) -> CommandAnswer:
+    answers = await command_answers(records)
     if len(answers) == 1:
         return answers[0]
     return msgspec.structs.replace(answers[0], channels=answers)
@@ -133,6 +139,14 @@ def _result(body: bytes | None, *, reveal: bool) -> dict[str, Any] | None:
         return None
     assert isinstance(value, dict)  # noqa: S101 - the root of every answer
     return value if reveal else _withhold(value)
+
+
+def _parameters(command: bytes) -> dict[str, Any] | None:
+    if not command:
+        return None
+    sent = plist.to_json(plist.loads(command).value["Command"])
+    assert isinstance(sent, dict)  # noqa: S101 - it was checked before it was queued
+    return {key: value for key, value in sent.items() if key != "RequestType"}
 
 
 def _withhold(value: Any) -> Any:
@@ -161,7 +175,7 @@ operations = (
     Operation(
         method="POST", path="/api/v1/commands", handler=enqueue, scope="write",
         summary="Queue a command for all targets, or for none", body=CommandBody,
-        answer=CommandsAnswer, status=202,
+        answer=CommandsAnswer, status=202, repeatable=True,
     ),
     Operation(
         method="GET", path=_COMMAND, handler=show, summary="Show one command with its result",
@@ -170,6 +184,11 @@ operations = (
     Operation(
         method="DELETE", path=_COMMAND, handler=cancel, scope="write",
         summary="Cancel a command while it is queued", answer=CommandAnswer,
+    ),
+    Operation(
+        method="POST", path=f"{_COMMAND}/secrets", handler=secrets, scope="secrets",
+        summary="Show one command with its secrets, which is recorded; at most 10 in an hour",
+        body=SecretsBody, answer=SecretsAnswer,
     ),
     Operation(
         method="POST", path=f"{_COMMAND}/release", handler=release, scope="write",

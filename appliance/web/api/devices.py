@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from appliance.services.renewals import Renewal
 from appliance.store.devices import Device, DeviceDetails
 from appliance.store.events import Event
 from appliance.web.api.commands import command_answers
@@ -46,7 +47,7 @@ async def history(request: web.Request) -> web.Response:
     records, cursor = await services_of(request).commands.history(
         _name(request), query.cursor, query.limit
     )
-    items = await command_answers(request, records)
+    items = await command_answers(records)
     return answer(Page(items=items, next_cursor=cursor))
 
 
@@ -86,7 +87,7 @@ async def allow_reenrollment(request: web.Request) -> web.Response:
 
 async def renew_identity(request: web.Request) -> web.Response:
     """Queue the profile that makes the device fetch a new identity certificate."""
-    queued = await services_of(request).enrolling.renew_identity(_name(request))
+    queued = await services_of(request).renewals.renew(_name(request))
     return answer({"commands": [queued]}, status=202)
 
 
@@ -95,12 +96,13 @@ def _name(request: web.Request) -> str:
 
 
 async def _shown(request: web.Request) -> web.Response:
-    details = await services_of(request).devices.details(_name(request))
-    return answer(device_answer(details))
+    services = services_of(request)
+    details = await services.devices.details(_name(request))
+    return answer(device_answer(details, await services.renewals.of(details.device.id)))
 
 
-def device_answer(details: DeviceDetails) -> DeviceAnswer:
-    """Return `details` on one level, as the list has its first part."""
+def device_answer(details: DeviceDetails, renewal: Renewal | None) -> DeviceAnswer:
+    """Return `details` on one level, as the list has its first part, and the identity's renewal."""
     values: dict[str, Any] = {
         item.name: getattr(details.device, item.name) for item in fields(Device)
     }
@@ -109,7 +111,16 @@ def device_answer(details: DeviceDetails) -> DeviceAnswer:
         for item in fields(DeviceDetails)
         if item.name != "device"
     }
-    return DeviceAnswer(**values)
+    if renewal is None:
+        return DeviceAnswer(**values)
+    return DeviceAnswer(
+        **values,
+        certificate_days_left=renewal.days_left,
+        renewal=str(renewal.state),
+        renewal_queued_at=renewal.queued_at,
+        renewal_command=renewal.command_id,
+        renewal_problem=renewal.problem or None,
+    )
 
 
 _DEVICE = "/api/v1/devices/{id}"

@@ -92,6 +92,11 @@ class DeviceAnswer(Answer):
     push_sent_at: datetime | None
     certificate_serial: str | None
     certificate_not_after: datetime | None
+    certificate_days_left: int | None = None
+    renewal: str | None = None  # of the identity: see `services.renewals.RenewalState`
+    renewal_queued_at: datetime | None = None
+    renewal_command: str | None = None
+    renewal_problem: str | None = None
 
 
 class ReenrollmentBody(Body):
@@ -158,6 +163,22 @@ class CommandAnswer(Answer):
     result: dict[str, Any] | None
     channels: list[CommandAnswer] | UnsetType = UNSET
     """Every channel, where one CommandUUID was queued for several."""
+
+
+class SecretsBody(Body):
+    """Why the secrets are wanted, for the audit; `target` is needed where there are several."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+    target: str | None = None
+
+
+class SecretsAnswer(CommandAnswer, kw_only=True):
+    """One command of one channel with the secrets of its answer.
+
+    `parameters` are those it was queued with; null once a command that held a secret is over.
+    """
+
+    parameters: dict[str, Any] | None
 
 
 class RequestType(Answer):
@@ -314,6 +335,25 @@ class SignInCodeAnswer(Answer):
     url: str
     user: str | None
     expires_at: datetime
+
+
+class ExpectedDevice(Body):
+    """An awaited device and the SHA-256 of the DER of its identity certificate, in hex."""
+
+    id: str
+    certificate_sha256: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
+
+
+class ExpectedBody(Body):
+    """Which certificate each device has."""
+
+    devices: Annotated[list[ExpectedDevice], Meta(min_length=1, max_length=100_000)]
+
+
+class AuthoritiesBody(Body):
+    """One certificate or several, PEM."""
+
+    certificates: str
 
 
 class RevokeBody(Body):

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from aiohttp import web
 
-from appliance.errors import ScopeMissing
+from appliance.errors import ApplianceError, InvalidRequest, ScopeMissing, TooMany
 from appliance.services.device_page import SentCommand
 from appliance.store.commands import CommandRecord
 from appliance.store.devices import Device
@@ -21,6 +22,7 @@ from appliance.web.board.readout import Block, is_partial, readout
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.stages import Stage, stages_of
 from appliance.web.board.wording import words_of
+from appliance.web.errors import API_STATUS, set_retry_after, status_of
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.sessions import form_of, signed_in
 
@@ -66,6 +68,7 @@ class CommandPage(BoardPage):
 
     channels: list[Channel]
     revealed: bool
+    refused: Mapping[str, ApplianceError]  # why the secrets of a channel are not shown
 
     @property
     def request_type(self) -> str:
@@ -82,22 +85,35 @@ class CommandPage(BoardPage):
 async def show(request: web.Request) -> web.StreamResponse:
     """GET /commands/{uuid}."""
     found = await request.app[SERVICES].device_pages.command(request.match_info["uuid"])
-    return await _respond(request, found, reveal=False)
+    return await _respond(request, found)
 
 
 @signed_in
 async def reveal(request: web.Request) -> web.StreamResponse:
-    """POST /commands/{uuid}/secrets: the same page with the secrets, for this once."""
-    await form_of(request)
-    caller = request[CALLER]
+    """POST /commands/{uuid}/secrets: the page of one device with the secrets, for this once."""
+    form = await form_of(request)
+    caller, uuid, services = request[CALLER], request.match_info["uuid"], request.app[SERVICES]
     if "secrets" not in caller.scopes:
         raise ScopeMissing("this needs the scope secrets")
-    pages = request.app[SERVICES].device_pages
-    found = await pages.reveal(request.match_info["uuid"], caller.name)
-    return await _respond(request, found, reveal=True)
+    target, reason = form.get("target"), form.get("reason", "")
+    try:
+        shown = await services.secrets.reveal(uuid, target=target, reason=reason, by=caller.name)
+    except (InvalidRequest, TooMany) as error:
+        found = await services.device_pages.command(uuid)
+        response = await _respond(request, found, refused={target or found[0].device.id: error})
+        response.set_status(status_of(error, API_STATUS))
+        set_retry_after(response, error)
+        return response
+    return await _respond(request, [shown], reveal=True)
 
 
-async def _respond(request: web.Request, found: list[SentCommand], *, reveal: bool) -> web.Response:
+async def _respond(
+    request: web.Request,
+    found: list[SentCommand],
+    *,
+    reveal: bool = False,
+    refused: Mapping[str, ApplianceError] = MappingProxyType({}),
+) -> web.Response:
     url, now = request.app[CONFIG].server.base_url, datetime.now(UTC)
 
     def channels() -> list[Channel]:
@@ -105,7 +121,8 @@ async def _respond(request: web.Request, found: list[SentCommand], *, reveal: bo
 
     # An answer may be megabytes; other people's pages must not wait for it.
     shown = await asyncio.to_thread(channels)
-    return board_page(request, CommandPage(**frame(request), channels=shown, revealed=reveal))
+    page = CommandPage(**frame(request), channels=shown, revealed=reveal, refused=refused)
+    return board_page(request, page)
 
 
 def _channel(one: SentCommand, url: str, now: datetime, *, reveal: bool) -> Channel:

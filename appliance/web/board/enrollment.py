@@ -13,10 +13,11 @@ from appliance.services.enrolling import LinkStory
 from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
 from appliance.web.board.enrollment_link import STAGES, address_of, worth_showing
+from appliance.web.board.once import ONCE_FIELD, form_request, new_once
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.errors import API_STATUS, set_retry_after, status_of
 from appliance.web.keys import SERVICES
-from appliance.web.sessions import form_of, see_other, signed_in
+from appliance.web.sessions import CSRF_FIELD, form_of, see_other, signed_in
 
 EXPIRIES = ("1h", "1d", "7d", "30d")
 
@@ -44,6 +45,7 @@ class EnrollmentPage(BoardPage):
     closed: list[LinkStory]
     wish: Wish
     trouble: ApplianceError | None = None
+    once: str  # of this copy of the form
 
     @property
     def wrong(self) -> str:
@@ -71,11 +73,13 @@ async def create(request: web.Request) -> web.StreamResponse:
     """POST /enrollment: one more link."""
     form = await form_of(request)
     wish = Wish(**{name: form.get(name, "").strip() for name in ("label", "uses", "expires_in")})
+    wanted = {name: value for name, value in form.items() if name != CSRF_FIELD}
     try:
         link = await request.app[SERVICES].enrolling.create_link(
             uses=int(wish.uses) if wish.uses.isdecimal() and len(wish.uses) < 9 else 0,
             expires_in=wish.expires_in or None,
             label=wish.label,
+            request=form_request(request, form.get(ONCE_FIELD, ""), wanted),
         )
     except (InvalidRequest, Busy) as trouble:
         return await _shown(request, wish, trouble)
@@ -102,6 +106,7 @@ async def _shown(
         closed=[story for story in stories if story.link.state != "open"],
         wish=wish,
         trouble=trouble,
+        once=new_once(),
     )
     response = board_page(request, page, status=status_of(trouble, API_STATUS) if trouble else 200)
     if trouble is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import plistlib
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -89,24 +87,6 @@ async def test_d_09_what_is_not_allowed_for_one_target_is_done_for_none(api: Api
         assert answer.status == status, answer.text
     with api.database() as db:
         assert db.execute("SELECT count(*) FROM commands").fetchone() == (0,)
-
-
-async def test_d_22_whoever_is_shown_a_secret_by_the_api_is_on_record(api: ApiClient) -> None:
-    api.enroll("one")
-    order = {"targets": ["one"], "request_type": "ProfileList"}
-    (queued,) = (await api.call("POST", "/api/v1/commands", order)).json["commands"]
-    answer = {"Status": "Acknowledged", "CommandUUID": queued["id"], "UnlockToken": b"secret"}
-    api.answer_command("one", queued["id"], plistlib.dumps(answer))
-    reader = await api.new_token("read")
-    paths = (f"/api/v1/commands/{queued['id']}", "/api/v1/devices/one/commands")
-    for token, is_shown in ((reader, False), (api.token, True)):
-        for path in paths:
-            text = (await api.call("GET", path, token=token)).text
-            assert ("c2VjcmV0" in text) is is_shown
-    with api.database() as db:
-        rows = db.execute("SELECT enrollment_id, data FROM events WHERE kind = 'secret.shown'")
-        recorded = [(target, json.loads(data)["by"]) for target, data in rows]
-    assert recorded == [("one", "tests")] * 2
 
 
 async def test_d_10_the_store_knows_a_token_by_its_hash_alone(api: ApiClient) -> None:

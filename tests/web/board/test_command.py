@@ -15,6 +15,7 @@ from appliance.web.board import answers
 from .conftest import Office
 
 SECRET = "c2VjcmV0LXNlY3JldA=="
+WHY = {"reason": "the <b>user</b> forgot it"}
 
 
 async def _answered(office: Office, request_type: str, answer: Mapping[str, object]) -> str:
@@ -50,12 +51,28 @@ async def test_a_secret_answer_is_shown_on_the_record_only(office: Office) -> No
     page = await office.open(f"/commands/{uuid}")
     assert SECRET not in page
     assert office.events("secret.shown") == []
-    shown = await office.browser.submit(f"/commands/{uuid}/secrets", {})
+    shown = await office.browser.submit(f"/commands/{uuid}/secrets", WHY)
     assert SECRET in shown.text
     (event,) = office.events("secret.shown")
-    assert (event["id"], event["by"]) == (uuid, "Aki")
+    assert (event["id"], event["by"], event["reason"]) == (uuid, "Aki", WHY["reason"])
     assert SECRET not in str(event)
     assert shown.headers["Cache-Control"] == "no-store"
+
+
+async def test_d_22_the_page_asks_why_and_says_when_it_was_too_often(office: Office) -> None:
+    uuid = await _answered(office, "SecurityInfo", {"UnlockToken": b"secret-secret"})
+    path = f"/commands/{uuid}/secrets"
+    unsaid = await office.browser.submit(path, {"target": "one", "reason": " "})
+    assert unsaid.status == 422
+    assert "Say why: it is recorded." in unsaid.text
+    for _ in range(10):
+        assert SECRET in (await office.browser.submit(path, {"target": "one", **WHY})).text
+    refused = await office.browser.submit(path, {"target": "one", **WHY})
+    assert (refused.status, SECRET in refused.text) == (429, False)
+    assert "You have seen as many secrets as an hour allows." in refused.text
+    assert len(office.events("secret.shown")) == 10
+    activity = await office.open("/activity?view=security")
+    assert "“the &lt;b&gt;user&lt;/b&gt; forgot it”" in activity
 
 
 async def test_a_pin_is_shown_on_the_record_only(office: Office) -> None:
@@ -65,7 +82,7 @@ async def test_a_pin_is_shown_on_the_record_only(office: Office) -> None:
     page = await office.open(f"/commands/{uuid}")
     assert "918273" not in page
     assert "curl" not in page
-    shown = await office.browser.submit(f"/commands/{uuid}/secrets", {})
+    shown = await office.browser.submit(f"/commands/{uuid}/secrets", WHY)
     assert "918273" in shown.text
     assert len(office.events("secret.shown")) == 1
 
