@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from appliance.mdm import device
 from appliance.mdm.command import SECRET_KEYS, CommandResult, Status
