@@ -160,7 +160,6 @@ async def _close(services: Services) -> None:
             await services.push.close()
     except TimeoutError:
         logger.warning("the push connection did not close in time")
-    services.ca.close()
     services.accounts.close()
 
 

@@ -31,7 +31,7 @@ from appliance.store.database import Connection, Database
 from appliance.store.events import Event
 from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
-from appliance.wire import certificates, cms
+from appliance.wire import certificates, signing
 from appliance.wire.certificates import KeyPair
 
 _DEFAULT_EXPIRY = "7d"
@@ -335,7 +335,7 @@ class EnrollingService:
     async def _signed(self, profile: bytes) -> bytes:
         pair = self._signer()
         return await asyncio.to_thread(
-            cms.sign, profile, pair.certificate, pair.key, chain=pair.chain
+            signing.sign, profile, pair.certificate, pair.key, chain=pair.chain
         )
 
 
