@@ -33,10 +33,12 @@ from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
+from appliance.services.moving import MovingService
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import RenewalService
+from appliance.services.repeats import Repeats
 from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
@@ -158,7 +160,6 @@ async def _close(services: Services) -> None:
             await services.push.close()
     except TimeoutError:
         logger.warning("the push connection did not close in time")
-    services.ca.close()
     services.accounts.close()
 
 
@@ -345,15 +346,18 @@ def _build(
     config: Config, directory: DataDirectory, keys: Keys, tls: Tls, database: Database
 ) -> Services:
     vault = Vault(keys.vault_key)
+    repeats = Repeats(vault)
     push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
     live = LiveEvents(database, most_streams=config.limits.event_streams)
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     backups = BackupService(database, directory, config)
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
-    commands = CommandService(database, vault, push.wake, config.server.base_url, live)
+    commands = CommandService(database, vault, repeats, push.wake, config.server.base_url, live)
     sessions = SessionService(database, config.auth)
-    enrolling = EnrollingService(database, config, keys, push_certificates, lambda: tls.pair)
+    enrolling = EnrollingService(
+        database, config, keys, push_certificates, repeats, lambda: tls.pair
+    )
     renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
     device_pages = DevicePages(database, push_certificates, renewals)
     return Services(
@@ -367,6 +371,7 @@ def _build(
         enrolling=enrolling,
         housekeeping=Housekeeping(database, sessions),
         live=live,
+        moving=MovingService(database, vault, push_certificates, push.wake),
         overview=OverviewService(
             database, config, keys, push, ca, backups, status.job_errors,
             lambda: tls.pair.certificate,

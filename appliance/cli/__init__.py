@@ -28,6 +28,7 @@ NOUNS = {
     "push-cert": "push_cert:push_cert",
     "tls": "tls:tls",
     "ca": "ca:ca",
+    "migration": "migration:migration",
     "backup": "backup:backup",
     "restore": "restore:restore",
     "token": "token:token",

@@ -14,6 +14,7 @@ from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
 from appliance.services.live import LiveEvents
+from appliance.services.moving import MovingService
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.renewals import RenewalService
@@ -38,6 +39,7 @@ class Services:
     enrolling: EnrollingService
     housekeeping: Housekeeping
     live: LiveEvents
+    moving: MovingService
     overview: OverviewService
     push: PushService
     renewals: RenewalService

@@ -28,7 +28,7 @@ from appliance.mdm.checkin import (
     TokenUpdate,
     UserAuthenticate,
 )
-from appliance.mdm.device import DeviceFacts
+from appliance.services.channels import end_channels, learn
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
 from appliance.services.push_certificates import PushCertificates
@@ -133,7 +133,7 @@ class CheckinService:
                 enrollments.rebind(db, device_id, signer.sha256, now)
                 events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
                 return None
-            _end_channels(db, device_id, now)
+            end_channels(db, device_id, now)
             enrollments.begin(
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
@@ -159,7 +159,7 @@ class CheckinService:
             if message.unlock_token is not None:
                 sealed = self._vault.seal("unlock_token", enrollment.id, message.unlock_token)
                 escrow.put(db, enrollment.id, "unlock_token", sealed, now)
-            _learn(db, message)
+            learn(db, message)
             if tally == 1:
                 link = _link_reference(db, signer)
                 events.add(db, "device.enrolled", now, enrollment_id=enrollment.id, link=link)
@@ -173,7 +173,7 @@ class CheckinService:
 
         def unit(db: Connection) -> None:
             enrollments.authorize_device(db, message.enrollment, signer.sha256)
-            _end_channels(db, device_id, now)
+            end_channels(db, device_id, now)
             enrollments.end(db, device_id, state="checked_out", now=now)
             events.add(db, "device.checked_out", now, enrollment_id=device_id)
 
@@ -231,29 +231,6 @@ def _link_reference(db: Connection, signer: Signer) -> str | None:
     if certificate is None or certificate.link_code is None:
         return None
     return links.reference(certificate.link_code)
-
-
-def _learn(db: Connection, message: TokenUpdate) -> None:
-    """Store what a TokenUpdate tells of its device, and of the user on a user channel."""
-    enrollment = message.enrollment
-    if enrollment.is_user_channel:
-        name = message.user_long_name or message.user_short_name
-        devices.put_facts(db, enrollment.id, DeviceFacts(name=name))
-    device_id = enrollment.parent_id or enrollment.id
-    facts = devices.facts(db, device_id)
-    if facts is None:
-        return
-    updated = device.updated_by_token_update(facts, message)
-    if updated != facts:
-        devices.put_facts(db, device_id, updated)
-
-
-def _end_channels(db: Connection, device_id: str, now: int) -> None:
-    """Nothing that was meant for the enrollment that ends may reach the next one."""
-    for channel in enrollments.channels(db, device_id):
-        commands.clear(db, channel, now)
-        pushes.drop(db, channel, now)
-        escrow.archive(db, channel, None, now)
 
 
 class _Admission(Enum):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from appliance.errors import InvalidRequest, NotFound
+from appliance.services.channels import end_channels
 from appliance.services.clock import MINUTE, now_ms
 from appliance.services.paging import entries_before
-from appliance.store import commands, devices, enrollments, escrow, events, pushes
+from appliance.store import devices, enrollments, events
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device, DeviceDetails
 from appliance.store.events import Event
@@ -82,10 +83,7 @@ class DeviceService:
         """End an enrollment on our side: its certificate stops counting, its queue is cleared."""
 
         def act(db: Connection, enrollment_id: str, now: int) -> None:
-            for channel in enrollments.channels(db, enrollment_id):
-                commands.clear(db, channel, now)
-                pushes.drop(db, channel, now)
-                escrow.archive(db, channel, None, now)
+            end_channels(db, enrollment_id, now)
             enrollments.end(db, enrollment_id, state="forgotten", now=now)
 
         await self._decide(name, "device.forgotten", act)

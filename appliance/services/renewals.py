@@ -113,9 +113,12 @@ class RenewalService:
 
         def unit(db: Connection) -> tuple[str, str | None]:
             enrollment_id = devices.named(db, name)
-            if enrollments.known(db, enrollment_id) is None:
+            known = enrollments.known(db, enrollment_id)
+            if known is None:
                 raise NotFound("device", name)
-            _refuse_adopted(renewals.identity(db, enrollment_id, now))
+            identity = renewals.identity(db, enrollment_id, now)
+            if known.certificate_sha256 is None or (identity is not None and identity.adopted):
+                raise _not_possible()
             waits = renewals.waiting(db, enrollment_id, now)
             if waits is not None:
                 pushes.request(db, enrollment_id, now)
@@ -193,11 +196,10 @@ def _problem(identity: Identity) -> str:
     return identity.problem or f"the command ended: {identity.status}"
 
 
-def _refuse_adopted(identity: Identity | None) -> None:
-    if identity is not None and identity.adopted:
-        raise Conflict(
-            "another server made this device's enrollment profile",
-            code="renewal.not_possible",
-            why="a device takes a new one of the same identifier and address only",
-            fix="enroll it anew before its identity ends: `appliance device allow-reenrollment`",
-        )
+def _not_possible() -> Conflict:
+    return Conflict(
+        "another server made this device's enrollment profile",
+        code="renewal.not_possible",
+        why="a device takes a new one of the same identifier and address only",
+        fix="enroll it anew before its identity ends: `appliance device allow-reenrollment`",
+    )

@@ -16,7 +16,7 @@ _LATEST = 20_000
 VIEWS: Mapping[str, str] = {
     "attention": """
         (v.kind IN ('certificate.refused', 'device.authenticate_refused', 'device.checked_out',
-                    'device.unknown', 'user.sign_in_failed')
+                    'device.unknown', 'device.arrival_refused', 'user.sign_in_failed')
          OR v.kind = 'command.finished'
             AND json_extract(v.data, '$.status') IN ('error', 'format_error', 'expired')
          OR v.kind = 'command.queued' AND c.status = 'not_now')""",
@@ -26,14 +26,17 @@ VIEWS: Mapping[str, str] = {
          OR v.kind IN ('certificate.issued', 'certificate.refused', 'device.authenticated',
                        'device.enrolled', 'device.checked_out', 'device.forgotten',
                        'device.identity_renewed', 'device.authenticate_refused',
-                       'device.reenrollment_allowed', 'device.unknown'))""",
+                       'device.reenrollment_allowed', 'device.unknown', 'device.moved',
+                       'device.arrived', 'device.arrival_refused', 'device.renewal_sent'))""",
     "security": """
         (v.kind LIKE 'user.%' OR v.kind LIKE 'token.%' OR v.kind LIKE 'push_certificate.%'
          OR v.kind LIKE 'backup.%'
          OR v.kind IN ('secret.shown', 'command.ordered', 'certificate.refused',
                        'certificate.revoked', 'device.authenticate_refused', 'device.blocked',
                        'device.unblocked', 'device.forgotten', 'device.reenrollment_allowed',
-                       'device.unknown', 'command.released', 'link.created', 'link.revoked'))""",
+                       'device.unknown', 'device.arrived', 'device.arrival_refused',
+                       'former_authority.trusted', 'former_authority.distrusted',
+                       'command.released', 'link.created', 'link.revoked'))""",
 }
 
 

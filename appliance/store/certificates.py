@@ -22,6 +22,7 @@ class Issued:
     issued_at: int
     not_after: int
     revoked_at: int | None
+    adopted: bool = False  # another server's authority issued it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Revoked:
 
 
 _COLUMNS = """sha256, serial, der, public_key_sha256, link_code, issued_for, enrollment_id,
-       issued_at, not_after, revoked_at"""
+       issued_at, not_after, revoked_at, adopted"""
 
 
 def add(db: Connection, issued: Issued, *, transaction_id: str) -> None:
@@ -41,12 +42,13 @@ def add(db: Connection, issued: Issued, *, transaction_id: str) -> None:
     db.execute(
         """
         INSERT INTO certificates (sha256, serial, der, public_key_sha256, transaction_id,
-                                  link_code, issued_for, issued_at, not_after)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                  link_code, issued_for, issued_at, not_after, adopted)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             issued.sha256, issued.serial, issued.der, issued.public_key_sha256, transaction_id,
             issued.link_code, issued.issued_for, issued.issued_at, issued.not_after,
+            issued.adopted,
         ),
     )  # fmt: skip
 
@@ -112,7 +114,7 @@ def revoked(db: Connection, now: int) -> list[Revoked]:
         """
         SELECT serial, revoked_at
           FROM certificates
-         WHERE revoked_at IS NOT NULL AND not_after > ?
+         WHERE revoked_at IS NOT NULL AND not_after > ? AND adopted = 0
          ORDER BY revoked_at
         """,
         (now,),
@@ -132,6 +134,7 @@ def counts(db: Connection, now: int) -> tuple[int, int]:
         SELECT count(*) FILTER (WHERE revoked_at IS NULL AND not_after > ?),
                count(*) FILTER (WHERE revoked_at IS NOT NULL)
           FROM certificates
+         WHERE adopted = 0
         """,
         (now,),
     ).fetchone()
@@ -145,5 +148,5 @@ def _one(db: Connection, query: str, values: tuple[object, ...]) -> Issued | Non
     return Issued(
         sha256=bytes(row[0]), serial=row[1], der=bytes(row[2]), public_key_sha256=bytes(row[3]),
         link_code=row[4], issued_for=row[5], enrollment_id=row[6], issued_at=row[7],
-        not_after=row[8], revoked_at=row[9],
+        not_after=row[8], revoked_at=row[9], adopted=bool(row[10]),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from appliance.config import Config
 from appliance.errors import MalformedMessage, NotAuthorized
-from appliance.mdm.checkin import parse_checkin
+from appliance.mdm.checkin import CheckinMessage, parse_checkin
 from appliance.mdm.command import CommandResult, parse_result
 from appliance.services import Services
 from appliance.web.admission import ADMISSION
@@ -59,12 +59,20 @@ async def answer(services: Services, content_type: str, signer: Signer, body: by
         raise MalformedMessage("a command report was sent as a check-in")
     said = parse_checkin(message) if is_checkin else parse_result(message)
     try:
-        if isinstance(said, CommandResult):
-            return await services.commands.report_and_next(signer, said, body) or b""
-        return await services.checkins.handle(signer, said)
+        return await _act(services, signer, said, body)
     except NotAuthorized:
+        if await services.moving.adopt(signer, said.enrollment):
+            return await _act(services, signer, said, body)
         await services.strangers.note(signer, said.enrollment.id)
         raise
+
+
+async def _act(
+    services: Services, signer: Signer, said: CheckinMessage | CommandResult, body: bytes
+) -> bytes:
+    if isinstance(said, CommandResult):
+        return await services.commands.report_and_next(signer, said, body) or b""
+    return await services.checkins.handle(signer, said)
 
 
 def reply(body: bytes) -> web.Response:

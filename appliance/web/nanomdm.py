@@ -13,6 +13,7 @@ from aiohttp import web
 
 from appliance.config import Config
 from appliance.errors import ApplianceError, Conflict, InvalidRequest, NotAuthenticated
+from appliance.mdm.checkin import parse_checkin
 from appliance.mdm.command import parse_command
 from appliance.services import Services
 from appliance.services.command_orders import CommandOrder
@@ -22,6 +23,7 @@ from appliance.web.api.push_certificate import split_pem
 from appliance.web.authentication import CALLER, Gate
 from appliance.web.errors import API_STATUS, Handler, status_of
 from appliance.web.keys import SERVICES
+from appliance.wire import plist
 
 _MOST_PUSHES_AT_ONCE = 50
 
@@ -132,6 +134,13 @@ async def _push(services: Services, ids: Iterable[str], outcome: Outcome) -> Non
     await asyncio.gather(*(one(enrollment_id) for enrollment_id in ids))
 
 
+async def migrate(request: web.Request) -> web.Response:
+    """PUT /migration: a check-in message of a device that another server enrolled."""
+    message = plist.loads(await raw_body_of(request))
+    await request.app[SERVICES].moving.check_in(parse_checkin(message))
+    return web.Response()
+
+
 def _ids(request: web.Request) -> list[str]:
     given = request.match_info["ids"].split(",")
     return list(dict.fromkeys(enrollment_id for enrollment_id in given if enrollment_id))
@@ -156,12 +165,12 @@ def _json(document: dict[str, Any], status: int) -> web.Response:
     return web.Response(text=text, status=status, content_type="application/json", headers=headers)
 
 
-def _guarded(gate: Gate, handler: Handler) -> Handler:
+def _guarded(gate: Gate, handler: Handler, scope: str = "write") -> Handler:
     """NanoMDM's clients know Basic auth and errors that are one text."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         try:
-            request[CALLER] = await gate.require(request, "write", sessions=False)
+            request[CALLER] = await gate.require(request, scope, sessions=False)
             return await handler(request)
         except ApplianceError as error:
             status = 401 if isinstance(error, NotAuthenticated) else status_of(error, API_STATUS)
@@ -179,7 +188,8 @@ def routes(config: Config) -> list[web.RouteDef]:
         ("*", "/push/{ids}", push),
         ("*", "/enqueue/{ids}", enqueue),
     )
-    return [
+    migration = web.put("/migration", _guarded(gate, migrate, "admin"))
+    return [migration] + [
         web.route(method, prefix + path, _guarded(gate, handler))
         for prefix in ("/v1", "/api/v1/nanomdm")
         for method, path, handler in table

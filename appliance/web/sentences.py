@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from appliance.web.languages import Catalogue, text
+from appliance.web.refusals import refusal_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,24 @@ SENTENCES: Mapping[str, Sentence] = {
     "device.enrolled": _entry(text("%(device)s enrolled"), "ok", "ok"),
     "device.checked_out": _entry(text("%(device)s removed its management"), "left", "warn"),
     "device.identity_renewed": _entry(text("%(device)s renewed its identity"), "certificate"),
+    "device.moved": _entry(
+        text("%(device)s was moved here from another server"), "enroll", "busy"
+    ),
+    "device.arrived": _entry(
+        text("%(device)s came here with the identity of its former server"), "ok", "ok"
+    ),
+    "device.arrival_refused": _entry(
+        text("%(device)s was moved here and came with a certificate that does not count: "
+             "%(certificate_sha256)s of %(issuer)s"),
+        "certificate", "bad",
+    ),
+    "former_authority.trusted": _entry(
+        text("For devices that were moved here, certificates of %(subject)s count"),
+        "certificate", "warn",
+    ),
+    "former_authority.distrusted": _entry(
+        text("Certificates of a former authority count no more"), "certificate"
+    ),
     "device.renewal_sent": _entry(
         text("%(device)s is sent what renews its identity"), "certificate"
     ),
@@ -86,7 +105,7 @@ SENTENCES: Mapping[str, Sentence] = {
         text("The identity certificate %(serial)s was issued"), "certificate"
     ),
     "certificate.refused": _entry(
-        text("A device got no identity certificate: %(reason)s"), "certificate", "bad"
+        text("A device got no identity certificate. %(reason)s"), "certificate", "bad"
     ),
     "certificate.revoked": _entry(
         text("The identity certificate %(serial)s was revoked"), "certificate", "bad"
@@ -130,6 +149,8 @@ def sentence(
         request: what stands for the command, if it is about one.
     """
     values = {key: str(value)[:_LONGEST_VALUE] for key, value in data.items()}
+    if kind == "certificate.refused":
+        values["reason"] = catalogue.gettext(refusal_of(values.get("reason", "…")).cause)
     message = catalogue.gettext(sentence_of(kind, data).text)
     places = _Values({**values, "kind": kind, "device": device, "request_type": request})
     return Markup(escape(message)) % places  # noqa: S704 - escaped

@@ -12,6 +12,7 @@ from appliance.web.api import (
     devices,
     enrollment_links,
     events,
+    moving,
     push_certificate,
     status,
     tokens,
@@ -30,6 +31,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *users.operations,
     *backups.operations,
     *ca.operations,
+    *moving.operations,
     *status.operations,
 )
 

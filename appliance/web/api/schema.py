@@ -337,6 +337,25 @@ class SignInCodeAnswer(Answer):
     expires_at: datetime
 
 
+class ExpectedDevice(Body):
+    """An awaited device and the SHA-256 of the DER of its identity certificate, in hex."""
+
+    id: str
+    certificate_sha256: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
+
+
+class ExpectedBody(Body):
+    """Which certificate each device has."""
+
+    devices: Annotated[list[ExpectedDevice], Meta(min_length=1, max_length=100_000)]
+
+
+class AuthoritiesBody(Body):
+    """One certificate or several, PEM."""
+
+    certificates: str
+
+
 class RevokeBody(Body):
     """A certificate's serial number, or the enrollment ID whose identity it is."""
 
