@@ -205,7 +205,7 @@ def _trust_step(root: x509.Certificate) -> TrustStep:
     return TrustStep(
         profile_url="/trust.mobileconfig",
         certificate_name=str(names[0].value),
-        fingerprint=certificates.fingerprint(root).hex(":").upper(),
+        fingerprint=certificates.shown_fingerprint(root),
     )
 
 
