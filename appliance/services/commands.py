@@ -93,8 +93,7 @@ class CommandService:
             return self._vault.seal("answer", f"{command_uuid}:{enrollment.id}", body), True
 
         def unit(db: Connection) -> HandedOut | None:
-            enrollments.authorize(db, enrollment, signer.sha256)
-            enrollments.touch(db, enrollment.id, now)
+            enrollments.hear(db, enrollment, signer.sha256, now)
             if not idle:
                 finished = commands.report(db, result, answer, now, protect=protect)
                 if finished is not None:
