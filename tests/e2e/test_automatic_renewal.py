@@ -149,7 +149,7 @@ async def test_one_that_fails_or_ends_unfetched_is_sent_again(clockwork: Clockwo
         (trouble,) = [
             one
             for one in (await api.get("/api/v1/status")).json["problems"]
-            if "identities of 2 devices end within 30 days" in one
+            if "devices end within 30 days" in one
         ]
         assert "switch them on" in trouble
         assert (await _until(api, refuses, "waiting"))["renewal_command"] != first
