@@ -38,6 +38,7 @@ from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import RenewalService
+from appliance.services.repeats import Repeats
 from appliance.services.secrets import SecretService
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
@@ -130,6 +131,7 @@ async def open_appliance(config: Config) -> AsyncIterator[Parts]:
     directory.check()
     lock = directory.lock()
     try:
+        directory.clear()
         keys = directory.read_keys()
         tls = Tls(directory, config.server)
         database = await Database.open(directory.database, backups=directory.backups)
@@ -159,7 +161,6 @@ async def _close(services: Services) -> None:
             await services.push.close()
     except TimeoutError:
         logger.warning("the push connection did not close in time")
-    services.ca.close()
     services.accounts.close()
 
 
@@ -346,15 +347,18 @@ def _build(
     config: Config, directory: DataDirectory, keys: Keys, tls: Tls, database: Database
 ) -> Services:
     vault = Vault(keys.vault_key)
+    repeats = Repeats(vault)
     push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
     live = LiveEvents(database, most_streams=config.limits.event_streams)
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     backups = BackupService(database, directory, config)
     status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
-    commands = CommandService(database, vault, push.wake, config.server.base_url, live)
+    commands = CommandService(database, vault, repeats, push.wake, config.server.base_url, live)
     sessions = SessionService(database, config.auth)
-    enrolling = EnrollingService(database, config, keys, push_certificates, lambda: tls.pair)
+    enrolling = EnrollingService(
+        database, config, keys, push_certificates, repeats, lambda: tls.pair
+    )
     renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
     device_pages = DevicePages(database, push_certificates, renewals)
     return Services(

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyrage
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -32,8 +33,9 @@ from appliance.web import openapi, pages
 from appliance.web.assets import assets
 from appliance.web.languages import NAMES, Language
 from appliance.web.platforms import Platform
-from appliance.wire import certificates, cms, plist, seal
+from appliance.wire import certificates, cms, plist, seal, signing
 from appliance.wire.envelope import Cipher, open_envelope, seal_envelope
+from appliance.wire.identities import IdentityIssuer
 
 _CHILD_SECONDS = 30
 _CHALLENGE = "one-time"
@@ -147,7 +149,7 @@ def _check_store() -> str:
 def _check_signatures() -> str:
     now = datetime.now(UTC)
     for pair in (certificates.new_device_ca("Example", now), certificates.new_tls_root("X", now)):
-        signed = cms.verify(cms.sign(_TEXT, pair.certificate, pair.key), allow_sha1=False)
+        signed = cms.verify(signing.sign(_TEXT, pair.certificate, pair.key), allow_sha1=False)
         _demand(signed.content == _TEXT, "the signed content differs")
     return "RSA, P-256"
 
@@ -175,17 +177,17 @@ def _check_scep() -> str:
     request = scep.parse_request(sent.der)
     wish, cipher = scep.open_request(request, *own, legacy=False)
     _demand(wish.challenge_password == _CHALLENGE, "the challenge differs")
-    issued = certificates.issue_identity(
+    issued = IdentityIssuer(*own).issue(
         wish.public_key,
         common_name="device",
-        ca_certificate=authority.certificate,
-        ca_key=authority.key,
+        serial_number=certificates.new_serial_number(),
         now=datetime.now(UTC),
         days=1,
     )
-    reply = scep.success(request, issued, *own, cipher)
+    reply = scep.success(request, issued.der, *own, cipher)
     received = client.read_reply(reply, sent, [authority.certificate])
-    _demand(list(received.certificates) == [issued], "the device got another certificate")
+    expected = [x509.load_der_x509_certificate(issued.der)]
+    _demand(list(received.certificates) == expected, "the device got another certificate")
     return "a simulated device got its certificate"
 
 

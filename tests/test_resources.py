@@ -13,7 +13,7 @@ from appliance import __version__, resources
 
 def test_the_own_command_starts_this_program() -> None:
     command = [*resources.own_command(), "version", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert f'"version": "{__version__}"' in done.stdout
 
 

@@ -17,7 +17,7 @@ from tests.device.server import RunningServer
 def _listener(address: str) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
-        listener.settimeout(10)
+        listener.settimeout(60)
         yield listener
 
 

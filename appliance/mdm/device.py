@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from appliance.mdm.checkin import MAX_TEXT_LENGTH, Authenticate, TokenUpdate
 from appliance.mdm.enrollment import EnrollmentType
@@ -70,25 +70,19 @@ def updated_by_device_information(facts: DeviceFacts, query_responses: Plist) ->
     A queried key may be absent, so absence changes nothing.
     """
     answers = query_responses.value
-    facts = replace(
-        facts,
-        serial_number=_text(answers, "SerialNumber", facts.serial_number),
-        udid=_text(answers, "UDID", facts.udid),
-        name=_text(answers, "DeviceName", facts.name),
-        model=_text(answers, "Model", facts.model),
-        model_name=_text(answers, "ModelName", facts.model_name),
-        product_name=_text(answers, "ProductName", facts.product_name),
-        os_version=_text(answers, "OSVersion", facts.os_version),
-        build_version=_text(answers, "BuildVersion", facts.build_version),
-        imei=_text(answers, "IMEI", facts.imei),
-        meid=_text(answers, "MEID", facts.meid),
-        is_supervised=_boolean(answers, "IsSupervised", facts.is_supervised),
-        is_apple_silicon=_boolean(answers, "IsAppleSilicon", facts.is_apple_silicon),
-        shared_ipad=_boolean(answers, "IsMultiUser", facts.shared_ipad),
-        awaiting_configuration=_boolean(
-            answers, "AwaitingConfiguration", facts.awaiting_configuration
-        ),
-    )
+    news: dict[str, Any] = {}
+    for key, fact in _TEXTS.items():
+        text = answers.get(key)
+        if isinstance(text, str) and 1 <= len(text) <= MAX_TEXT_LENGTH:
+            news[fact] = text
+    for key, fact in _BOOLEANS.items():
+        answer = answers.get(key)
+        if isinstance(answer, bool):
+            news[fact] = answer
+    is_news = any(getattr(facts, fact) != value for fact, value in news.items())
+    if not is_news and facts.platform is not None:
+        return facts
+    facts = replace(facts, **news)
     platform = platform_of(facts.product_name, facts.model_name, facts.model)
     return replace(facts, platform=platform or facts.platform)
 
@@ -141,16 +135,22 @@ _PLATFORMS: tuple[tuple[str, Platform], ...] = (
     ("Parallels", "macOS"),
 )
 
+# Answers of DeviceInformation, and the facts that they are.
+_TEXTS = {
+    "SerialNumber": "serial_number", "UDID": "udid", "DeviceName": "name", "Model": "model",
+    "ModelName": "model_name", "ProductName": "product_name", "OSVersion": "os_version",
+    "BuildVersion": "build_version", "IMEI": "imei", "MEID": "meid",
+}  # fmt: skip
+_BOOLEANS = {
+    "IsSupervised": "is_supervised", "IsAppleSilicon": "is_apple_silicon",
+    "IsMultiUser": "shared_ipad", "AwaitingConfiguration": "awaiting_configuration",
+}  # fmt: skip
+
 _LEADING_VERSION = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9}){0,9})")
 
 
 def _by_enrollment_id(message: Authenticate) -> bool:
     return message.enrollment.type is EnrollmentType.USER_ENROLLMENT_DEVICE
-
-
-def _text(answers: Mapping[str, Value], key: str, known: str | None) -> str | None:
-    value = answers.get(key)
-    return value if isinstance(value, str) and 1 <= len(value) <= MAX_TEXT_LENGTH else known
 
 
 def _boolean(answers: Mapping[str, Value], key: str, known: bool | None) -> bool | None:

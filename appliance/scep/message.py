@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from appliance.errors import BadSignature, MalformedMessage, ScepRefused, UnsupportedAlgorithm
-from appliance.wire import asn1, cms
+from appliance.wire import asn1, cms, der, signing
 from appliance.wire.csr import CertificateRequest, parse_csr
 from appliance.wire.envelope import Cipher, open_envelope, seal_envelope
 
@@ -143,19 +143,22 @@ def open_request(
 
 def success(
     request: Request,
-    certificate: x509.Certificate,
+    certificate: bytes,
     ca_certificate: x509.Certificate,
     ca_key: rsa.RSAPrivateKey,
     cipher: Cipher,
 ) -> bytes:
     """Return the CertRep that delivers `certificate`, sealed to the request's signer.
 
+    Args:
+        certificate: its DER.
+
     Raises:
         UnsupportedAlgorithm: the signer's key is not RSA, so nothing can be sealed to it.
 
     Source: RFC 8894 section 3.3.2.1.
     """
-    envelope = seal_envelope(cms.certs_only([certificate]), request.signer.certificate, cipher)
+    envelope = seal_envelope(signing.certs_only([certificate]), request.signer.certificate, cipher)
     return _certificate_reply(request, envelope, _SUCCESS, ca_certificate, ca_key)
 
 
@@ -206,15 +209,15 @@ def _certificate_reply(
     fail_info: int | None = None,
 ) -> bytes:
     attributes = {
-        _MESSAGE_TYPE: _printable(_CERT_REP),
-        _PKI_STATUS: _printable(status),
+        _MESSAGE_TYPE: der.printable(_CERT_REP),
+        _PKI_STATUS: der.printable(status),
         _TRANSACTION_ID: request.transaction_id_der,
-        _RECIPIENT_NONCE: asn1.encode(request.sender_nonce),
-        _SENDER_NONCE: asn1.encode(os.urandom(_NONCE_BYTES)),
+        _RECIPIENT_NONCE: der.octet_string(request.sender_nonce),
+        _SENDER_NONCE: der.octet_string(os.urandom(_NONCE_BYTES)),
     }
     if fail_info is not None:
-        attributes[_FAIL_INFO] = _printable(str(fail_info))
-    return cms.sign(
+        attributes[_FAIL_INFO] = der.printable(str(fail_info))
+    return signing.sign(
         envelope or b"",
         ca_certificate,
         ca_key,
@@ -222,7 +225,3 @@ def _certificate_reply(
         attributes=attributes,
         detached=envelope is None,
     )
-
-
-def _printable(text: str) -> bytes:
-    return asn1.encode(asn1.PrintableString(text))

@@ -5,29 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import TypeVar
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance import logs
 from appliance.config import ScepConfig
-from appliance.errors import (
-    BadSignature,
-    Busy,
-    NotAuthorized,
-    NotFound,
-    ScepRefused,
-    UnsupportedAlgorithm,
-)
+from appliance.errors import NotAuthorized, NotFound, ScepRefused
 from appliance.scep import message as scep
 from appliance.services.clock import MINUTE, now_ms, refuse_behind
 from appliance.services.data_directory import Keys
+from appliance.services.turns import Turns
 from appliance.store import certificates as store
 from appliance.store import devices, enrollments, events, links
 from appliance.store.certificates import Issued
@@ -35,12 +24,14 @@ from appliance.store.database import Connection, Database
 from appliance.wire import certificates
 from appliance.wire.certificates import CertificateRequest
 from appliance.wire.envelope import Cipher
+from appliance.wire.identities import IdentityIssuer
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _RETRY_MS = 5 * MINUTE  # how long a lost reply may be asked for again
+_LONG_MESSAGE = (
+    16 * 1024
+)  # five times what devices send; a stranger's can take milliseconds to read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +45,6 @@ class CaStatus:
     revoked: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Authority:
-    """By what right a certificate is asked for: a challenge, or the identity it renews."""
-
-    challenge_sha256: bytes | None
-    issued_for: str | None
-
-
 class CertificateAuthority:
     """Issues a certificate for a one-time challenge or a valid identity, and for nothing else."""
 
@@ -72,9 +55,8 @@ class CertificateAuthority:
         self._certificate = own.ca_certificate
         self._key = own.ca_key
         self._config = config
-        self._organization = organization
-        # RSA takes a millisecond and more; threads keep it off the event loop.
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="scep")
+        self._issuer = IdentityIssuer(own.ca_certificate, own.ca_key, organization=organization)
+        self._turns = Turns()
 
     @property
     def certificate_der(self) -> bytes:
@@ -86,10 +68,6 @@ class CertificateAuthority:
         """The answer to GetCACaps."""
         return scep.capabilities(legacy=self._config.legacy_ciphers)
 
-    def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     async def answer(self, pki_message: bytes) -> bytes:
         """Return the CertRep for a pkiMessage: success, or a signed failure.
 
@@ -97,21 +75,18 @@ class CertificateAuthority:
             MalformedMessage, BadSignature, UnsupportedAlgorithm: nothing that can be answered.
             Busy: the store cannot take the certificate now, or the clock is wrong.
         """
-        request, opened = await self._run(self._open, pki_message)
-        challenge = None if isinstance(opened, ScepRefused) else opened[0].challenge_password
+        if len(pki_message) > _LONG_MESSAGE:
+            request, opened = await asyncio.to_thread(self._open, pki_message)
+        else:
+            request, opened = await self._turns.begin(self._open, pki_message)
+        if isinstance(opened, ScepRefused):
+            return self._refuse(request, opened, opened.fail_info)
+        wish, cipher = opened
         try:
-            if isinstance(opened, ScepRefused):
-                raise opened
-            return await self._issue(request, *opened)
-        except ScepRefused as refusal:
-            return await self._refuse(request, refusal, refusal.fail_info)
-        except UnsupportedAlgorithm as refusal:
-            return await self._refuse(request, refusal, scep.BAD_ALG)
-        except BadSignature as refusal:
-            return await self._refuse(request, refusal, scep.BAD_REQUEST)
+            issued = await self._issue(request, wish)
         except NotAuthorized as refusal:
-            await self._note_refusal(challenge, refusal)
-            return await self._refuse(request, refusal, scep.BAD_REQUEST)
+            return await self._turns.take(self._refuse, request, refusal, scep.BAD_REQUEST)
+        return await self._turns.take(self._success, request, issued, cipher)
 
     async def status(self) -> CaStatus:
         """Return the state of the authority."""
@@ -156,7 +131,7 @@ class CertificateAuthority:
         """Return the current revocation list, DER."""
         now = now_ms()
         revoked = await self._database.read(lambda db: store.revoked(db, now))
-        return await self._run(
+        return await asyncio.to_thread(
             certificates.certificate_revocation_list,
             [(int(entry.serial, 16), entry.revoked_at) for entry in revoked],
             ca_certificate=self._certificate,
@@ -165,38 +140,31 @@ class CertificateAuthority:
             now=datetime.fromtimestamp(now / 1000, UTC),
         )
 
-    async def _issue(
-        self, request: scep.Request, wish: CertificateRequest, cipher: Cipher
-    ) -> bytes:
+    async def _issue(self, request: scep.Request, wish: CertificateRequest) -> Issued:
+        """Return a new certificate once it is stored, or what the transaction was given before.
+
+        It is made first and judged then, in the transaction that stores it, so that the store is
+        asked once. Of a certificate that is refused nothing leaves this function.
+        """
         now = now_ms()
         refuse_behind(now)
-        if now >= self._certificate.not_valid_after_utc.timestamp() * 1000:
-            raise NotAuthorized("the certificate authority has ended")
-        authority = await self._database.read(lambda db: _authority(db, request, wish, now))
-        if isinstance(authority, Issued):  # the reply was lost: the same one, not a second
-            certificate = x509.load_der_x509_certificate(authority.der)
-            return await self._run(self._success, request, certificate, cipher)
-        certificate, reply = await self._run(self._sign, request, wish, cipher, now)
-        issued = Issued(
-            sha256=certificates.fingerprint(certificate),
-            serial=f"{certificate.serial_number:x}",
-            der=certificate.public_bytes(Encoding.DER),
-            public_key_sha256=wish.public_key_sha256,
-            link_code=None,
-            issued_for=authority.issued_for,
-            enrollment_id=None,
-            issued_at=now,
-            not_after=int(certificate.not_valid_after_utc.timestamp() * 1000),
-            revoked_at=None,
-        )
-        stored = await self._database.write(
-            lambda db: _store(db, issued, authority, request.transaction_id, now)
-        )
-        if stored is not None:  # a retry of the same transaction overtook this one
-            certificate = x509.load_der_x509_certificate(stored.der)
-            reply = await self._run(self._success, request, certificate, cipher)
+        ended = now >= self._certificate.not_valid_after_utc.timestamp() * 1000
+        made = None if ended else self._make(wish, now)
+
+        def unit(db: Connection) -> Issued | NotAuthorized:
+            try:
+                return _store(db, made, request, wish, now)
+            except NotAuthorized as refusal:
+                # It has changed nothing yet; raised, it would have all that wait run again.
+                _note_refusal(db, wish.challenge_password, refusal, now)
+                return refusal
+
+        await self._turns.together()
+        issued = await self._database.write(unit)
+        if isinstance(issued, NotAuthorized):
+            raise issued
         logger.info("certificate issued", extra={logs.SERIAL: issued.serial})
-        return reply
+        return issued
 
     def _open(
         self, pki_message: bytes
@@ -210,59 +178,34 @@ class CertificateAuthority:
             return request, refusal
         return request, opened
 
-    def _sign(
-        self, request: scep.Request, wish: CertificateRequest, cipher: Cipher, now: int
-    ) -> tuple[x509.Certificate, bytes]:
-        """Make certificate and reply; neither leaves this server before it is stored."""
+    def _make(self, wish: CertificateRequest, now: int) -> Issued:
         serial_number = certificates.new_serial_number()
-        certificate = certificates.issue_identity(
+        made = self._issuer.issue(
             wish.public_key,
             common_name=f"Device identity {serial_number >> 96:08X}",
-            organization=self._organization,
-            ca_certificate=self._certificate,
-            ca_key=self._key,
+            serial_number=serial_number,
             now=datetime.fromtimestamp(now / 1000, UTC),
             days=self._config.identity_days,
-            serial_number=serial_number,
         )
-        return certificate, self._success(request, certificate, cipher)
+        return Issued(
+            sha256=hashlib.sha256(made.der).digest(),
+            serial=f"{serial_number:x}",
+            der=made.der,
+            public_key_sha256=wish.public_key_sha256,
+            link_code=None,
+            issued_for=None,
+            enrollment_id=None,
+            issued_at=now,
+            not_after=int(made.not_after.timestamp() * 1000),
+            revoked_at=None,
+        )
 
-    def _success(
-        self, request: scep.Request, certificate: x509.Certificate, cipher: Cipher
-    ) -> bytes:
-        return scep.success(request, certificate, self._certificate, self._key, cipher)
+    def _success(self, request: scep.Request, issued: Issued, cipher: Cipher) -> bytes:
+        return scep.success(request, issued.der, self._certificate, self._key, cipher)
 
-    async def _refuse(self, request: scep.Request, refusal: Exception, fail_info: int) -> bytes:
+    def _refuse(self, request: scep.Request, refusal: Exception, fail_info: int) -> bytes:
         logger.warning("certificate refused", extra={logs.REASON: str(refusal)})
-        return await self._run(scep.failure, request, fail_info, self._certificate, self._key)
-
-    async def _note_refusal(self, challenge: str | None, refusal: NotAuthorized) -> None:
-        """Tell the administrator why a device got no identity, at most once a minute for each link.
-
-        Only who has a profile of ours knows a challenge; what strangers send is not recorded.
-        """
-        if not challenge:
-            return
-        now, sha256 = now_ms(), challenge_sha256(challenge)
-
-        def unit(db: Connection) -> None:
-            code = links.link_of(db, sha256)
-            links.void_expired(db, now)  # before the clock can be set back
-            if code is None:
-                return
-            kind, link = "certificate.refused", links.reference(code)
-            if not events.happened(db, kind, link=link, since=now - MINUTE):
-                data = {"reason": refusal.problem, "profile": profile_reference(sha256)}
-                events.add(db, kind, now, link=link, data=data)
-
-        await self._database.write(unit)
-
-    async def _run(self, function: Callable[..., T], *args: object, **kwargs: object) -> T:
-        call = partial(function, *args, **kwargs)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-        except RuntimeError as error:  # the pool is closed: the server is stopping
-            raise Busy("the server is stopping") from error
+        return scep.failure(request, fail_info, self._certificate, self._key)
 
 
 def challenge_sha256(challenge: str) -> bytes:
@@ -275,31 +218,55 @@ def profile_reference(challenge: bytes) -> str:
     return challenge.hex()[:16]
 
 
-def _authority(
-    db: Connection, request: scep.Request, wish: CertificateRequest, now: int
-) -> _Authority | Issued:
-    """Say by what right the request asks, or what it was given before; nothing is consumed yet.
+def _store(
+    db: Connection, made: Issued | None, request: scep.Request, wish: CertificateRequest, now: int
+) -> Issued:
+    """Keep the certificate that was made and consume the challenge, both or neither.
+
+    Returns it, or what the same transaction was given before: the reply was lost.
+
+    Raises:
+        NotAuthorized: nothing gives a right to it, or the authority has ended; nothing is changed.
 
     Source: RFC 8894 sections 2.3 and 3.3.1.2; macOS sends PKCSReq for renewals, too.
     """
+    if made is None:
+        raise NotAuthorized("the certificate authority has ended")
+    transaction_id = request.transaction_id
     earlier = store.by_transaction(
-        db, request.transaction_id, wish.public_key_sha256, since=now - _RETRY_MS
+        db, transaction_id, wish.public_key_sha256, since=now - _RETRY_MS
     )
     if earlier is not None:
         return earlier
+    data = {"serial": made.serial}
     current = store.by_sha256(db, request.signer.sha256)
     if current is not None:
-        return _renewal(db, current, wish, now)
+        issued = replace(made, issued_for=_renewed(db, current, wish, now))
+    else:
+        sha256 = _challenge_of(request, wish)
+        challenge = links.consume_challenge(db, sha256, now)
+        issued = replace(made, link_code=challenge.link_code, issued_for=challenge.issued_for)
+        data["profile"] = profile_reference(sha256)
+    store.add(db, issued, transaction_id=transaction_id)
+    code = issued.link_code
+    events.add(
+        db, "certificate.issued", now, enrollment_id=issued.issued_for,
+        link=None if code is None else links.reference(code), data=data,
+    )  # fmt: skip
+    return issued
+
+
+def _challenge_of(request: scep.Request, wish: CertificateRequest) -> bytes:
+    """Return the SHA-256 of the challenge by which a first certificate is asked for."""
     if request.message_type == scep.RENEWAL_REQ:
         raise NotAuthorized("RenewalReq is signed by a certificate that is not ours")
     if not wish.challenge_password:
         raise NotAuthorized("the request has no challenge")
-    sha256 = challenge_sha256(wish.challenge_password)
-    challenge = links.check_challenge(db, sha256, now)
-    return _Authority(challenge_sha256=sha256, issued_for=challenge.issued_for)
+    return challenge_sha256(wish.challenge_password)
 
 
-def _renewal(db: Connection, current: Issued, wish: CertificateRequest, now: int) -> _Authority:
+def _renewed(db: Connection, current: Issued, wish: CertificateRequest, now: int) -> str | None:
+    """Return the enrollment whose identity the request may renew."""
     if current.revoked_at is not None or current.not_after <= now:
         raise NotAuthorized("the identity to renew is revoked or has expired")
     if current.public_key_sha256 == wish.public_key_sha256:
@@ -309,28 +276,22 @@ def _renewal(db: Connection, current: Issued, wish: CertificateRequest, now: int
         raise NotAuthorized("the identity to renew belongs to no enrolled device")
     if bound.certificate_sha256 != current.sha256:
         raise NotAuthorized("the identity to renew has been replaced already")
-    return _Authority(challenge_sha256=None, issued_for=current.enrollment_id)
+    return current.enrollment_id
 
 
-def _store(
-    db: Connection, issued: Issued, authority: _Authority, transaction_id: str, now: int
-) -> Issued | None:
-    """Consume the challenge and keep the certificate, both or neither."""
-    earlier = store.by_transaction(
-        db, transaction_id, issued.public_key_sha256, since=now - _RETRY_MS
-    )
-    if earlier is not None:
-        return earlier
-    if authority.challenge_sha256 is not None:
-        challenge = links.consume_challenge(db, authority.challenge_sha256, now)
-        issued = replace(issued, link_code=challenge.link_code)
-    store.add(db, issued, transaction_id=transaction_id)
-    data = {"serial": issued.serial}
-    if authority.challenge_sha256 is not None:
-        data["profile"] = profile_reference(authority.challenge_sha256)
-    code = issued.link_code
-    events.add(
-        db, "certificate.issued", now, enrollment_id=issued.issued_for,
-        link=None if code is None else links.reference(code), data=data,
-    )  # fmt: skip
-    return None
+def _note_refusal(db: Connection, challenge: str | None, refusal: NotAuthorized, now: int) -> None:
+    """Tell the administrator why a device got no identity, at most once a minute for each link.
+
+    Only who has a profile of ours knows a challenge; what strangers send is not recorded.
+    """
+    if not challenge:
+        return
+    sha256 = challenge_sha256(challenge)
+    code = links.link_of(db, sha256)
+    links.void_expired(db, now)  # before the clock can be set back
+    if code is None:
+        return
+    kind, link = "certificate.refused", links.reference(code)
+    if not events.happened(db, kind, link=link, since=now - MINUTE):
+        data = {"reason": refusal.problem, "profile": profile_reference(sha256)}
+        events.add(db, kind, now, link=link, data=data)

@@ -10,6 +10,7 @@ from typing import Any
 from appliance.errors import ConfirmationRequired, Conflict, InvalidRequest, NotFound, ScopeMissing
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
+from appliance.services.repeats import Request
 from appliance.store import devices, events, pushes
 from appliance.store.commands import CommandRecord, NewCommand
 from appliance.store.database import Connection
@@ -45,6 +46,7 @@ class CommandOrder:
     undo_seconds: float = 0  # held for so long, while it can be cancelled with nothing sent
     reason: str = ""  # why, for the audit; never a secret
     by: str = ""  # who, for the audit
+    request: Request | None = None  # may be repeated, and is done once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

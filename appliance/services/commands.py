@@ -34,6 +34,7 @@ from appliance.services.command_orders import (
 from appliance.services.identity import check_dates
 from appliance.services.live import LiveEvents
 from appliance.services.paging import entries_before
+from appliance.services.repeats import Repeats
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
 from appliance.store import commands, devices, enrollments, escrow, events, pushes, restored
@@ -60,6 +61,7 @@ class CommandService:
         self,
         database: Database,
         vault: Vault,
+        repeats: Repeats,
         wake: Callable[[], None],
         server_url: str,
         live: LiveEvents,
@@ -67,6 +69,7 @@ class CommandService:
         self._database = database
         self._live = live
         self._vault = vault
+        self._repeats = repeats
         self._wake = wake
         self._management_profile = enrollment_profile_identifier(server_url)
 
@@ -90,8 +93,7 @@ class CommandService:
             return self._vault.seal("answer", f"{command_uuid}:{enrollment.id}", body), True
 
         def unit(db: Connection) -> HandedOut | None:
-            enrollments.authorize(db, enrollment, signer.sha256)
-            enrollments.touch(db, enrollment.id, now)
+            enrollments.hear(db, enrollment, signer.sha256, now)
             if not idle:
                 finished = commands.report(db, result, answer, now, protect=protect)
                 if finished is not None:
@@ -115,6 +117,7 @@ class CommandService:
                 not to support it.
             ConfirmationRequired, ScopeMissing: a dangerous command without its safeguards.
             Conflict: the device has left, or had a command of this UUID.
+            InvalidRequest: the order's key was used for another order.
         """
         if not order.targets or len(order.targets) > _MOST_TARGETS:
             raise InvalidRequest(f"name 1 to {_MOST_TARGETS} targets", pointer="/targets")
@@ -122,7 +125,7 @@ class CommandService:
         now = now_ms()
         moments = moments_of(order, now)
 
-        def unit(db: Connection) -> list[Queued]:
+        def queue(db: Connection) -> list[Queued]:
             found = [target_of(db, name) for name in order.targets]
             targets = list({target.id: target for target in found}.values())
             dangerous = is_dangerous(draft.request_type, draft.parameters, self._management_profile)
@@ -142,6 +145,9 @@ class CommandService:
                 )
                 for row, warnings in made
             ]  # fmt: skip
+
+        def unit(db: Connection) -> list[Queued]:
+            return self._repeats.once(db, order.request, lambda: queue(db), list[Queued])
 
         queued = await self._database.write(unit)
         if order.push:

@@ -25,12 +25,13 @@ from appliance.services.clock import DAY, MINUTE, is_behind, now_ms, refuse_behi
 from appliance.services.codes import new_code, normalise
 from appliance.services.data_directory import Keys
 from appliance.services.push_certificates import PushCertificates
+from appliance.services.repeats import Repeats, Request
 from appliance.store import events, journeys, links
 from appliance.store.database import Connection, Database
 from appliance.store.events import Event
 from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
-from appliance.wire import certificates, cms
+from appliance.wire import certificates, signing
 from appliance.wire.certificates import KeyPair
 
 _DEFAULT_EXPIRY = "7d"
@@ -63,6 +64,7 @@ class EnrollingService:
         config: Config,
         keys: Keys,
         push_certificates: PushCertificates,
+        repeats: Repeats,
         signer: Callable[[], KeyPair],
     ) -> None:
         """Keep what profiles are made of; `signer` returns the present TLS pair."""
@@ -70,6 +72,7 @@ class EnrollingService:
         self._config = config
         self._keys = keys
         self._push_certificates = push_certificates
+        self._repeats = repeats
         self._signer = signer
 
     def url(self, code: str) -> str:
@@ -81,15 +84,21 @@ class EnrollingService:
         return f"{self.url(code)}/enroll.mobileconfig"
 
     async def create_link(
-        self, *, uses: int = 1, expires_in: int | str | None = None, label: str = ""
+        self,
+        *,
+        uses: int = 1,
+        expires_in: int | str | None = None,
+        label: str = "",
+        request: Request | None = None,
     ) -> EnrollmentLink:
         """Make a link for `uses` devices.
 
         Args:
             expires_in: seconds, or text such as "7d" or "12h"; 7 days if None.
+            request: what may be repeated, and makes one link.
 
         Raises:
-            InvalidRequest: a number out of range.
+            InvalidRequest: a number out of range, or a key that was used for something else.
         """
         if not 1 <= uses <= _MOST_USES:
             raise InvalidRequest(f"uses must be between 1 and {_MOST_USES}", pointer="/uses")
@@ -99,11 +108,14 @@ class EnrollingService:
         expires_at = now + _duration_ms(_DEFAULT_EXPIRY if expires_in is None else expires_in)
         code = new_code(_CODE_LENGTH)
 
-        def unit(db: Connection) -> EnrollmentLink:
+        def make(db: Connection) -> EnrollmentLink:
             links.add(db, code, label=label, uses=uses, now=now, expires_at=expires_at)
             data = {"label": label, "uses": uses}
             events.add(db, "link.created", now, link=links.reference(code), data=data)
             return links.get(db, code, now)
+
+        def unit(db: Connection) -> EnrollmentLink:
+            return self._repeats.once(db, request, lambda: make(db), EnrollmentLink)
 
         return await self._database.write(unit)
 
@@ -119,7 +131,9 @@ class EnrollingService:
         def unit(db: Connection) -> list[LinkStory]:
             found = links.all_links(db, now)
             return [
-                _story(db, link, journeys_shown=_JOURNEYS_LISTED if place < _LISTED else 0)
+                _story(db, link, journeys_shown=_JOURNEYS_LISTED)
+                if link.state == "open" and place < _LISTED
+                else LinkStory(link=link, journeys=[], troubles=[])
                 for place, link in enumerate(found)
             ]
 
@@ -150,7 +164,8 @@ class EnrollingService:
         def unit(db: Connection) -> tuple[EnrollmentLink, list[Journey]]:
             link = links.get(db, normalise(code), now)
             reference = links.reference(link.code)
-            return link, journeys.of_link(db, reference, visit=visit, limit=_JOURNEYS_SHOWN)
+            happened = journeys.read(db, reference, limit=_JOURNEYS_SHOWN)
+            return link, journeys.of_events(db, happened, visit=visit, limit=_JOURNEYS_SHOWN)
 
         return await self._database.read(unit)
 
@@ -323,19 +338,17 @@ class EnrollingService:
     async def _signed(self, profile: bytes) -> bytes:
         pair = self._signer()
         return await asyncio.to_thread(
-            cms.sign, profile, pair.certificate, pair.key, chain=pair.chain
+            signing.sign, profile, pair.certificate, pair.key, chain=pair.chain
         )
 
 
 def _story(db: Connection, link: EnrollmentLink, *, journeys_shown: int) -> LinkStory:
-    reference = links.reference(link.code)
-    found = journeys.of_link(db, reference, limit=journeys_shown) if journeys_shown else []
-    troubles = [
-        event
-        for event in events.of_link(db, reference, limit=_RECENT if journeys_shown else 0)
-        if event.kind in _TROUBLES
-    ]
-    return LinkStory(link=link, journeys=found, troubles=troubles)
+    happened = journeys.read(db, links.reference(link.code), limit=journeys_shown)
+    return LinkStory(
+        link=link,
+        journeys=journeys.of_events(db, happened, limit=journeys_shown),
+        troubles=[event for event in happened[:_RECENT] if event.kind in _TROUBLES],
+    )
 
 
 def _duration_ms(value: int | str) -> int:

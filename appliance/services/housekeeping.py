@@ -7,8 +7,9 @@ import time
 
 from appliance import logs
 from appliance.services.clock import DAY, HOUR, MINUTE, is_behind, now_ms
+from appliance.services.repeats import ANSWERS_STAY_MS
 from appliance.services.sessions import SessionService
-from appliance.store import commands, events, links, pushes, settings
+from appliance.store import commands, events, idempotency, links, pushes, settings
 from appliance.store.database import Connection, Database
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ _LONGEST_HOLD_MS = MINUTE
 
 
 class Housekeeping:
-    """Closes expired commands, forgets expired challenges, sessions and codes, and old events.
+    """Closes expired commands, forgets expired challenges, sessions, codes, old events and answers.
 
     A clock that went ahead by more than 30 days is not believed for a day: what would be closed
     and forgotten meanwhile could not be brought back. What was put off to a time that a wrong
@@ -55,6 +56,7 @@ class Housekeeping:
             if not is_behind(now):
                 settings.put(db, _CLOCK_SEEN, str(now))
             self._sessions.forget_expired(db, now)
+            idempotency.forget(db, before=now - ANSWERS_STAY_MS)
             pruned_until = events.prune(
                 db,
                 after=self._pruned_until,

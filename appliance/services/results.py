@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from appliance.mdm import device
 from appliance.mdm.command import SECRET_KEYS, CommandResult, Status
@@ -23,29 +22,32 @@ def apply_result(db: Connection, result: CommandResult, request_type: str, now: 
     if effect is None:
         return
     value = result.body.value.get(effect.key)
-    facts = devices.facts(db, result.enrollment.id)
+    known = devices.answered(db, result.enrollment.id, effect.answer)
     # Refusing an answer of another type would make the device repeat it for ever.
-    if not isinstance(value, dict) or facts is None:
+    if not isinstance(value, dict) or known is None:
         return
+    facts, said = known
     answer = Plist(value)
     updated = effect.update(facts, answer)
     if updated != facts:
         devices.put_facts(db, result.enrollment.id, updated)
-    effect.keep(db, result.enrollment.id, _as_json(answer), now)
+    # An answer says only what was asked, so what others said stays beside it.
+    said.update(_as_json(answer))
+    devices.put_answer(db, result.enrollment.id, effect.answer, said, now)
 
 
 @dataclass(frozen=True, slots=True)
 class _Effect:
     key: str  # where the answer stands in the report
     update: Callable[[DeviceFacts, Plist], DeviceFacts]
-    keep: Callable[[Connection, str, dict[str, Any], int], None]
+    answer: devices.Answer
 
 
 _EFFECTS = {
     "DeviceInformation": _Effect(
-        "QueryResponses", device.updated_by_device_information, devices.put_information
+        "QueryResponses", device.updated_by_device_information, "information"
     ),
-    "SecurityInfo": _Effect("SecurityInfo", device.updated_by_security_info, devices.put_security),
+    "SecurityInfo": _Effect("SecurityInfo", device.updated_by_security_info, "security"),
 }
 
 

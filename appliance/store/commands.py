@@ -14,7 +14,7 @@ from appliance.store.database import Connection, from_ms
 
 # A refused (NotNow) command is set aside until the channel's next Idle; see Apple, "NotNow".
 NEXT_COMMAND = """
-SELECT id, uuid, payload, sealed, request_type
+SELECT id, uuid, payload, sealed, request_type, status = 'sent' AND connected_at IS NOT NULL
   FROM commands
  WHERE enrollment_id = :enrollment_id
    AND finished_at IS NULL
@@ -27,8 +27,8 @@ SELECT id, uuid, payload, sealed, request_type
 
 _HAND_OUT = """
 UPDATE commands
-   SET status = 'sent', connected_at = coalesce(connected_at, :now)
- WHERE id = :id
+   SET status = 'sent', connected_at = coalesce(connected_at, ?)
+ WHERE id = ?
 """
 
 _RECORD = """
@@ -206,7 +206,8 @@ def next_command(db: Connection, enrollment_id: str, *, idle: bool, now: int) ->
     row = db.execute(NEXT_COMMAND, values).fetchone()
     if row is None:
         return None
-    db.execute(_HAND_OUT, {"id": row[0], "now": now})
+    if not row[5]:  # again: nothing changes
+        db.execute(_HAND_OUT, (now, row[0]))
     return HandedOut(uuid=row[1], payload=row[2], sealed=bool(row[3]), request_type=row[4])
 
 

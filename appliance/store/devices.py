@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from appliance.errors import Conflict, NotFound
 from appliance.mdm.device import DeviceFacts
 from appliance.store.database import Connection, from_ms
+
+_LONGEST_SERIAL_NUMBER = 14  # of Apple's; no UDID is as short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,12 @@ class DeviceDetails:
     certificate_not_after: datetime | None
 
 
+# The answers that are kept beside the facts; each is a column.
+Answer: TypeAlias = Literal["information", "security"]
+
 _FACTS = msgspec.json.Decoder(DeviceFacts)
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
 
 _SUMMARY = """
 SELECT e.id, e.device_id, e.type, e.state, e.blocked_at, e.last_seen_at, e.enrolled_at,
@@ -82,7 +89,7 @@ def put_facts(db: Connection, enrollment_id: str, facts: DeviceFacts) -> None:
             "name": facts.name,
             "model": facts.model_name or facts.product_name or facts.model,
             "os": facts.os_version,
-            "facts": msgspec.json.encode(facts).decode(),
+            "facts": _encode(facts).decode(),
         },
     )
 
@@ -95,14 +102,26 @@ def facts(db: Connection, enrollment_id: str) -> DeviceFacts | None:
     return None if row is None else _FACTS.decode(row[0])
 
 
-def put_information(db: Connection, enrollment_id: str, answer: dict[str, Any], now: int) -> None:
-    """Merge a DeviceInformation answer into what earlier ones said."""
-    _merge(db, "information", enrollment_id, answer, now)
+def answered(
+    db: Connection, enrollment_id: str, answer: Answer
+) -> tuple[DeviceFacts, dict[str, Any]] | None:
+    """Return what is known of the device, and what its earlier answers of this kind said."""
+    row = db.execute(
+        f"SELECT facts, {answer} FROM devices WHERE enrollment_id = ?", (enrollment_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    return _FACTS.decode(row[0]), _decode(row[1]) if row[1] else {}
 
 
-def put_security(db: Connection, enrollment_id: str, answer: dict[str, Any], now: int) -> None:
-    """Merge a SecurityInfo answer into what earlier ones said."""
-    _merge(db, "security", enrollment_id, answer, now)
+def put_answer(
+    db: Connection, enrollment_id: str, answer: Answer, said: dict[str, Any], now: int
+) -> None:
+    """Store all that the device's answers of one kind have said."""
+    db.execute(
+        f"UPDATE devices SET {answer} = ?, {answer}_at = ? WHERE enrollment_id = ?",
+        (_encode(said).decode(), now, enrollment_id),
+    )
 
 
 def page(
@@ -136,7 +155,8 @@ def get(db: Connection, enrollment_id: str) -> Device | None:
 def find_id(db: Connection, name: str) -> str | None:
     """Return the enrollment ID for an ID or a serial number, None if nothing has that name.
 
-    Both are claims of a device, so one enrolled device must not take another's name.
+    Both are claims of a device, so one enrolled device must not take another's name: neither
+    by an ID that is another's serial number, nor keep it from being named by its ID.
 
     Raises:
         Conflict: `device.ambiguous`; several enrolled devices do.
@@ -155,6 +175,8 @@ def find_id(db: Connection, name: str) -> str | None:
         {"name": name},
     ).fetchall()
     enrolled = [row[0] for row in rows if row[1]]
+    if len(enrolled) > 1 and name in enrolled and len(name) > _LONGEST_SERIAL_NUMBER:
+        return name
     if len(enrolled) > 1:
         raise Conflict(
             f"several enrolled devices are called {name}",
@@ -221,20 +243,6 @@ def states(db: Connection) -> dict[str, int]:
         """
     )
     return dict(rows.fetchall())
-
-
-def _merge(
-    db: Connection, column: str, enrollment_id: str, answer: dict[str, Any], now: int
-) -> None:
-    # An answer says only what was asked, so what others said stays beside it.
-    row = db.execute(
-        f"SELECT {column} FROM devices WHERE enrollment_id = ?", (enrollment_id,)
-    ).fetchone()
-    known = msgspec.json.decode(row[0]) if row is not None and row[0] else {}
-    db.execute(
-        f"UPDATE devices SET {column} = ?, {column}_at = ? WHERE enrollment_id = ?",
-        (msgspec.json.encode({**known, **answer}).decode(), now, enrollment_id),
-    )
 
 
 def _escape(text: str) -> str:

@@ -12,15 +12,21 @@ from appliance.store.database import Connection
 # The hot path: the certificate is looked up on the device channel, which owns its users.
 _AUTHORIZE = """
 SELECT device.certificate_sha256, device.state, device.blocked_at, certificate.revoked_at,
-       channel.state
+       device.state, device.last_seen_at
   FROM enrollments AS device
   JOIN certificates AS certificate ON certificate.sha256 = device.certificate_sha256
-  LEFT JOIN enrollments AS channel ON channel.id = :channel
- WHERE device.id = :device
+ WHERE device.id = ?
+"""
+_AUTHORIZE_USER = """
+SELECT device.certificate_sha256, device.state, device.blocked_at, certificate.revoked_at,
+       channel.state, channel.last_seen_at
+  FROM enrollments AS device
+  JOIN certificates AS certificate ON certificate.sha256 = device.certificate_sha256
+  LEFT JOIN enrollments AS channel ON channel.id = ?
+ WHERE device.id = ?
 """
 
-# To the second: within a session of several commands the row is written once.
-_TOUCH = "UPDATE enrollments SET last_seen_at = ? WHERE id = ? AND last_seen_at <= ? - 1000"
+_SEEN_AGAIN_MS = 1000  # within a session of several commands the row is written once
 
 _COMPLETE = """
 INSERT INTO enrollments (id, device_id, type, state, topic, push_token, push_magic,
@@ -62,8 +68,10 @@ class Known:
 
 def authorize(
     db: Connection, enrollment: EnrollmentID, sha256: bytes, *, new_channel: bool = False
-) -> None:
+) -> int | None:
     """Check that the certificate `sha256` may speak for `enrollment`.
+
+    Returns when the channel was last heard of, None if it is new.
 
     Args:
         new_channel: true for TokenUpdate, which creates a user channel.
@@ -72,11 +80,13 @@ def authorize(
         NotAuthorized: another certificate, a revoked one, or an enrollment that has ended.
         EnrollmentBlocked: it is the right certificate, and an administrator blocked it.
     """
-    device_id = enrollment.parent_id or enrollment.id
-    row = db.execute(_AUTHORIZE, {"device": device_id, "channel": enrollment.id}).fetchone()
+    if enrollment.parent_id is None:
+        row = db.execute(_AUTHORIZE, (enrollment.id,)).fetchone()
+    else:
+        row = db.execute(_AUTHORIZE_USER, (enrollment.id, enrollment.parent_id)).fetchone()
     if row is None or row[0] != sha256:
         raise NotAuthorized("the certificate is not bound to this enrollment")
-    _, device_state, blocked_at, revoked_at, channel_state = row
+    _, device_state, blocked_at, revoked_at, channel_state, last_seen_at = row
     if blocked_at is not None:
         raise EnrollmentBlocked("an administrator blocked this enrollment")
     if revoked_at is not None:
@@ -85,6 +95,7 @@ def authorize(
         raise NotAuthorized(f"the enrollment has ended: {device_state}")
     if channel_state != "enrolled" and not new_channel:
         raise NotAuthorized("the channel has not sent a TokenUpdate")
+    return None if last_seen_at is None else int(last_seen_at)
 
 
 def authorize_device(db: Connection, enrollment: EnrollmentID, sha256: bytes) -> None:
@@ -92,9 +103,11 @@ def authorize_device(db: Connection, enrollment: EnrollmentID, sha256: bytes) ->
     authorize(db, enrollment, sha256, new_channel=not enrollment.is_user_channel)
 
 
-def touch(db: Connection, enrollment_id: str, now: int) -> None:
-    """Record that the channel was heard of."""
-    db.execute(_TOUCH, (now, enrollment_id, now))
+def hear(db: Connection, enrollment: EnrollmentID, sha256: bytes, now: int) -> None:
+    """As `authorize`, and record that the channel was heard of."""
+    seen = authorize(db, enrollment, sha256)
+    if seen is not None and seen <= now - _SEEN_AGAIN_MS:
+        db.execute("UPDATE enrollments SET last_seen_at = ? WHERE id = ?", (now, enrollment.id))
 
 
 def known(db: Connection, enrollment_id: str) -> Known | None:

@@ -15,7 +15,7 @@ from aiohttp import web
 from appliance import __version__
 from appliance.config import Config
 from appliance.web.api import OPERATIONS
-from appliance.web.api.operation import Operation
+from appliance.web.api.operation import IDEMPOTENCY_KEY, Operation
 from appliance.web.authentication import Gate
 from appliance.web.errors import Problem
 
@@ -129,6 +129,13 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             {"name": field.name, "in": "query", "schema": _schema(field.type)}
             for field in msgspec.structs.fields(operation.query)
         ]
+    if operation.repeatable:
+        parameters.append({
+            "name": IDEMPOTENCY_KEY, "in": "header",
+            "description": "Sent again with the same body within a day, it is done once and "
+            "answered the same",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        })  # fmt: skip
     return parameters
 
 

@@ -19,6 +19,7 @@ from appliance import resources
 from appliance.web.assets import asset_url
 from appliance.web.languages import NAMES, Language, catalogue, choose_language
 from appliance.web.platforms import Platform
+from appliance.web.problems import said
 from appliance.web.reasons import reason_of
 from appliance.web.sentences import sentence, sentence_of
 
@@ -213,6 +214,7 @@ def environment(language: Language) -> Environment:
         sentence=partial(sentence, catalogue(language)),
         sentence_of=sentence_of,
         reason_of=reason_of,
+        said=partial(said, catalogue(language)),
     )
     # Added by the i18n extension at run time, so no type checker knows it.
     environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]

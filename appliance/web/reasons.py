@@ -59,9 +59,10 @@ def reason_of(said: str) -> Reason:
 
 @cache
 def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    found = []
-    for message in _SENTENCES:
-        escaped = re.escape(message)
-        filled = re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", escaped)
-        found.append((message, re.compile(rf"(?:(?P<subject>[^ ]+) )?{filled}")))
-    return found
+    return [(message, pattern_of(message, r"(?:(?P<subject>[^ ]+) )?")) for message in _SENTENCES]
+
+
+def pattern_of(message: str, subject: str = "") -> re.Pattern[str]:
+    """Return what matches `message` with its places filled, after what matches its subject."""
+    filled = re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(message))
+    return re.compile(f"{subject}{filled}", re.DOTALL)

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from appliance.web.languages import Catalogue, text
+from appliance.web.refusals import refusal_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ SENTENCES: Mapping[str, Sentence] = {
         text("The identity certificate %(serial)s was issued"), "certificate"
     ),
     "certificate.refused": _entry(
-        text("A device got no identity certificate: %(reason)s"), "certificate", "bad"
+        text("A device got no identity certificate. %(reason)s"), "certificate", "bad"
     ),
     "certificate.revoked": _entry(
         text("The identity certificate %(serial)s was revoked"), "certificate", "bad"
@@ -148,6 +149,8 @@ def sentence(
         request: what stands for the command, if it is about one.
     """
     values = {key: str(value)[:_LONGEST_VALUE] for key, value in data.items()}
+    if kind == "certificate.refused":
+        values["reason"] = catalogue.gettext(refusal_of(values.get("reason", "…")).cause)
     message = catalogue.gettext(sentence_of(kind, data).text)
     places = _Values({**values, "kind": kind, "device": device, "request_type": request})
     return Markup(escape(message)) % places  # noqa: S704 - escaped

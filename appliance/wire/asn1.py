@@ -9,17 +9,17 @@ Source: RFC 5652 (CMS), RFC 5280 (certificates), RFC 2986 (certification request
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.hazmat.asn1 import TLV as TLV
 from cryptography.hazmat.asn1 import PrintableString as PrintableString
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.errors import MalformedMessage
-from appliance.wire.ber import DEFAULT_LIMIT, ber2der, header
+from appliance.wire.ber import DEFAULT_LIMIT, ber2der
 
 _Type = TypeVar("_Type")
 
@@ -34,6 +34,8 @@ _ENCODINGS: Mapping[bytes, str] = {
     b"\x16": "ascii",  # IA5String
     b"\x1e": "utf-16-be",  # BMPString
 }
+
+_CACHED_NAMES = 1024  # the authority's above all
 
 _DECODE_ERRORS = (ValueError, TypeError, OverflowError)
 
@@ -228,82 +230,8 @@ def encode(value: object) -> bytes:
     return asn1.encode_der(value)
 
 
-def set_of(elements: list[bytes]) -> bytes:
-    """Return a SET OF with the encoded `elements` in the given order."""
-    value = b"".join(elements)
-    return header(0x31, len(value)) + value
-
-
-def attribute(oid: x509.ObjectIdentifier, value: bytes) -> bytes:
-    """Return the DER of an attribute with one encoded value."""
-    return encode(Attribute(type=oid, values=asn1.SetOf([tlv(value)])))
-
-
-def null_algorithm(oid: x509.ObjectIdentifier) -> AlgorithmIdentifier:
-    """Return the identifier of an algorithm whose parameters are NULL."""
-    return AlgorithmIdentifier(algorithm=oid, parameters=asn1.Null())
-
-
-def signature_algorithm(oid: x509.ObjectIdentifier) -> AlgorithmIdentifier:
-    """Return the identifier of a signature algorithm: NULL parameters for RSA, none for ECDSA."""
-    if oid.dotted_string.startswith("1.2.840.113549.1.1."):
-        return null_algorithm(oid)
-    return AlgorithmIdentifier(algorithm=oid, parameters=None)
-
-
-def signed_message(
-    *,
-    content: bytes | None,
-    certificates: Sequence[x509.Certificate],
-    digest_algorithms: list[bytes],
-    signer_infos: list[SignerInfo],
-) -> bytes:
-    """Return the DER of ContentInfo around SignedData with content of type data."""
-    data = SignedData(
-        version=1,
-        digest_algorithms=tlv(set_of(digest_algorithms)),
-        encapsulated=EncapsulatedContentInfo(content_type=DATA, content=content),
-        certificates=[tlv(certificate.public_bytes(Encoding.DER)) for certificate in certificates],
-        revocation_lists=None,
-        signer_infos=asn1.SetOf(signer_infos),
-    )
-    return encode(SignedMessage(content_type=SIGNED_DATA, content=data))
-
-
-def enveloped_message(
-    recipient: KeyTransRecipientInfo,
-    cipher: x509.ObjectIdentifier,
-    initialisation_vector: bytes,
-    ciphertext: bytes,
-    *,
-    constructed: bool = False,
-) -> bytes:
-    """Return the DER of ContentInfo around EnvelopedData for one recipient.
-
-    Args:
-        constructed: put the ciphertext into an OCTET STRING of its own inside the [0], which
-            is BER; some old clients read nothing else.
-    """
-    if constructed:
-        ciphertext = header(0x04, len(ciphertext)) + ciphertext
-    encrypted = EncryptedContentInfo(
-        content_type=DATA,
-        content_encryption_algorithm=AlgorithmIdentifier(
-            algorithm=cipher, parameters=initialisation_vector
-        ),
-        encrypted_content=tlv(header(0xA0 if constructed else 0x80, len(ciphertext)) + ciphertext),
-    )
-    data = EnvelopedData(
-        version=0,
-        originator=None,
-        recipient_infos=asn1.SetOf([tlv(encode(recipient))]),
-        encrypted=encrypted,
-        unprotected_attributes=None,
-    )
-    return encode(EnvelopedMessage(content_type=ENVELOPED_DATA, content=data))
-
-
-def issuer_and_serial_number(certificate: x509.Certificate) -> IssuerAndSerialNumber:
-    """Return the name of `certificate`, its issuer exactly as encoded there."""
+@lru_cache(maxsize=_CACHED_NAMES)
+def name_of(certificate: x509.Certificate) -> bytes:
+    """Return the DER of the IssuerAndSerialNumber, its issuer exactly as encoded there."""
     tbs = decode(TbsCertificate, certificate.tbs_certificate_bytes)
-    return IssuerAndSerialNumber(issuer=tbs.issuer, serial_number=tbs.serial_number)
+    return encode(IssuerAndSerialNumber(issuer=tbs.issuer, serial_number=tbs.serial_number))

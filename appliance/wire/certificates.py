@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.errors import InvalidRequest
@@ -44,7 +43,6 @@ __all__ = [
     "certificate_revocation_list",
     "described",
     "fingerprint",
-    "issue_identity",
     "key_pem",
     "load_certificates",
     "load_key",
@@ -60,11 +58,11 @@ __all__ = [
     "push_topic",
 ]
 
-_BACKDATED = timedelta(minutes=10)  # devices whose clock runs behind must not refuse us
+BACKDATED = timedelta(minutes=10)  # devices whose clock runs behind must not refuse us
 _CA_DAYS = 3650
 _TLS_LEAF_DAYS = 397  # Apple refuses more than 398
 _TOPIC_PREFIX = "com.apple.mgmt."
-_MAX_NAME = 64  # X.520 upper bound for CN and O
+MAX_NAME = 64  # X.520 upper bound for CN and O
 _SERIAL_BYTES = 16
 
 
@@ -76,6 +74,11 @@ def new_serial_number() -> int:
 def fingerprint(certificate: x509.Certificate) -> bytes:
     """Return the SHA-256 of the certificate's DER: what an enrollment is bound to."""
     return certificate.fingerprint(hashes.SHA256())
+
+
+def shown_fingerprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 fingerprint as Apple's systems show it: "AB:CD:…"."""
+    return fingerprint(certificate).hex(":").upper()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +119,7 @@ def new_device_ca(organization: str, now: datetime, *, days: int = _CA_DAYS) -> 
     builder = _template(name, name, key.public_key(), now, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(
-        _key_usage(digital_signature=True, key_encipherment=True, ca=True), critical=True
+        key_usage(digital_signature=True, key_encipherment=True, ca=True), critical=True
     )
     return _self_signed(builder, key)
 
@@ -127,7 +130,7 @@ def new_tls_root(organization: str, now: datetime, *, days: int = _CA_DAYS) -> K
     name = _name(f"{organization[:50]} Root CA".strip(), organization)
     builder = _template(name, name, key.public_key(), now, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_key_usage(ca=True), critical=True)
+    builder = builder.add_extension(key_usage(ca=True), critical=True)
     return _self_signed(builder, key)
 
 
@@ -142,42 +145,11 @@ def new_tls_leaf(names: Sequence[str], root: KeyPair, now: datetime) -> KeyPair:
         _name(names[0], ""), root.certificate.subject, key.public_key(), now, _TLS_LEAF_DAYS
     )
     builder = _end_entity(builder, ExtendedKeyUsageOID.SERVER_AUTH)
-    builder = builder.add_extension(_key_usage(digital_signature=True), critical=True)
+    builder = builder.add_extension(key_usage(digital_signature=True), critical=True)
     alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
     builder = builder.add_extension(alternatives, critical=False)
     certificate = _signed_by(builder, root.certificate, root.key)
     return KeyPair(certificate=certificate, key=key, chain=(root.certificate,))
-
-
-def issue_identity(
-    public_key: PublicKey,
-    *,
-    common_name: str,
-    organization: str = "",
-    ca_certificate: x509.Certificate,
-    ca_key: PrivateKey,
-    now: datetime,
-    days: int,
-    serial_number: int | None = None,
-) -> x509.Certificate:
-    """Return a device identity. Its subject is ours to choose, never the request's.
-
-    It ends no later than its CA. There is no subjectAltName: nothing may take it for a server.
-    """
-    ends_with_ca = ca_certificate.not_valid_after_utc - now
-    builder = _template(
-        _name(common_name, organization),
-        ca_certificate.subject,
-        public_key,
-        now,
-        min(timedelta(days=days), ends_with_ca).total_seconds() / 86_400,
-        serial_number=serial_number,
-    )
-    builder = _end_entity(builder, ExtendedKeyUsageOID.CLIENT_AUTH)
-    usage = _key_usage(
-        digital_signature=True, key_encipherment=isinstance(public_key, rsa.RSAPublicKey)
-    )
-    return _signed_by(builder.add_extension(usage, critical=True), ca_certificate, ca_key)
 
 
 def certificate_revocation_list(
@@ -202,7 +174,7 @@ def certificate_revocation_list(
         .last_update(now)
         .next_update(now + timedelta(days=days))
         .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(_authority_key(ca_certificate), critical=False)
+        .add_extension(authority_key(ca_certificate), critical=False)
     )
     for serial_number, revoked_at in revoked:
         entry = x509.RevokedCertificateBuilder(serial_number, revoked_at).build()
@@ -247,7 +219,7 @@ def _template(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(new_serial_number() if serial_number is None else serial_number)
-        .not_valid_before(now - _BACKDATED)
+        .not_valid_before(now - BACKDATED)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
@@ -270,11 +242,11 @@ def _self_signed(builder: x509.CertificateBuilder, key: PrivateKey) -> KeyPair:
 def _signed_by(
     builder: x509.CertificateBuilder, ca_certificate: x509.Certificate, ca_key: PrivateKey
 ) -> x509.Certificate:
-    builder = builder.add_extension(_authority_key(ca_certificate), critical=False)
+    builder = builder.add_extension(authority_key(ca_certificate), critical=False)
     return builder.sign(ca_key, hashes.SHA256())
 
 
-def _authority_key(ca_certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def authority_key(ca_certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """Return the CA's own key identifier: the one chains are matched by."""
     try:
         own = ca_certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
@@ -284,9 +256,10 @@ def _authority_key(ca_certificate: x509.Certificate) -> x509.AuthorityKeyIdentif
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)
 
 
-def _key_usage(
+def key_usage(
     *, digital_signature: bool = False, key_encipherment: bool = False, ca: bool = False
 ) -> x509.KeyUsage:
+    """Return what a key may be used for."""
     return x509.KeyUsage(
         digital_signature=digital_signature,
         content_commitment=False,
@@ -301,11 +274,9 @@ def _key_usage(
 
 
 def _name(common_name: str, organization: str) -> x509.Name:
-    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name[:_MAX_NAME])]
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name[:MAX_NAME])]
     if organization:
-        attributes.insert(
-            0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization[:_MAX_NAME])
-        )
+        attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization[:MAX_NAME]))
     return x509.Name(attributes)
 
 

@@ -1,29 +1,22 @@
-"""CMS SignedData: verify what devices sign, sign what they verify."""
+"""CMS SignedData, read: verify what devices sign."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
-from appliance.wire import asn1
+from appliance.wire import asn1, der
 from appliance.wire.asn1 import DATA, SIGNED_DATA
 from appliance.wire.ber import DEFAULT_LIMIT
 from appliance.wire.familiar import Familiar
-from appliance.wire.keys import PrivateKey, PublicKey, load_public_key
-from appliance.wire.signatures import (
-    DIGEST_OIDS,
-    DIGESTS,
-    check_signature,
-    make_signature,
-)
+from appliance.wire.keys import PublicKey, load_public_key
+from appliance.wire.signatures import DIGESTS, check_signature
 
 CONTENT_TYPE = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
 MESSAGE_DIGEST = x509.ObjectIdentifier("1.2.840.113549.1.9.4")
@@ -149,7 +142,7 @@ def _learn(
         digest=digest,
         signature=info.signature,
         attributes=body,
-        header=asn1.set_of(encoded)[: -len(body)] if body else b"",
+        header=der.set_of(body)[: -len(body)] if body else b"",
         gaps=gaps,
     )
 
@@ -185,53 +178,6 @@ def verify(
             oid.dotted_string: asn1.encode(value) for oid, value in attributes.items()
         },
         certificates=tuple(known.certificate for known in _certificates(message)),
-    )
-
-
-def sign(
-    content: bytes,
-    certificate: x509.Certificate,
-    key: PrivateKey,
-    *,
-    digest: str = "sha256",
-    chain: Sequence[x509.Certificate] = (),
-    attributes: Mapping[str, bytes] = MappingProxyType({}),
-    detached: bool = False,
-) -> bytes:
-    """Return the DER of a message signed by one signer, with signed attributes.
-
-    Args:
-        chain: further certificates to embed with the signer's.
-        attributes: dotted OID to the DER of one value, beside contentType and messageDigest.
-    """
-    hashed = hashlib.new(digest, content).digest()
-    values = {CONTENT_TYPE: asn1.encode(DATA), MESSAGE_DIGEST: asn1.encode(hashed)}
-    values |= {x509.ObjectIdentifier(oid): value for oid, value in attributes.items()}
-    encoded = sorted(asn1.attribute(oid, value) for oid, value in values.items())
-    # Carried as IMPLICIT [0], signed as SET OF.
-    signature, algorithm = make_signature(key, digest, asn1.set_of(encoded))
-    info = asn1.SignerInfo(
-        version=1,
-        signer=asn1.issuer_and_serial_number(certificate),
-        digest_algorithm=asn1.null_algorithm(DIGEST_OIDS[digest]),
-        signed_attributes=[asn1.tlv(attribute) for attribute in encoded],
-        signature_algorithm=asn1.signature_algorithm(algorithm),
-        signature=signature,
-        unsigned_attributes=None,
-    )
-    return asn1.signed_message(
-        content=None if detached else content,
-        # A SET OF, so DER has them in the order of their encodings.
-        certificates=sorted((certificate, *chain), key=lambda one: one.public_bytes(Encoding.DER)),
-        digest_algorithms=[asn1.encode(info.digest_algorithm)],
-        signer_infos=[info],
-    )
-
-
-def certs_only(certificates: Sequence[x509.Certificate]) -> bytes:
-    """Return the DER of a degenerate SignedData: certificates in this order, nothing signed."""
-    return asn1.signed_message(
-        content=None, certificates=certificates, digest_algorithms=[], signer_infos=[]
     )
 
 
@@ -345,12 +291,12 @@ def _verify(
     _check_attributes(attributes, message.encapsulated.content_type, digest, content)
     encoded = [asn1.encode(attribute) for attribute in info.signed_attributes]
     try:
-        _check_signature(signer, info, digest, asn1.set_of(encoded))
+        _check_signature(signer, info, digest, der.set_of(*encoded))
     except BadSignature:
         # DER sorts the set; some signers sign what they send, others only send unsorted.
         if encoded == sorted(encoded):
             raise
-        _check_signature(signer, info, digest, asn1.set_of(sorted(encoded)))
+        _check_signature(signer, info, digest, der.set_of(*sorted(encoded)))
     return digest, attributes
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from appliance.errors import MalformedMessage, UnsupportedAlgorithm
-from appliance.wire import asn1
+from appliance.wire import asn1, der
 from appliance.wire.ber import join_octet_strings
 from appliance.wire.keys import load_public_key
 
@@ -60,6 +60,7 @@ _DES_CIPHERS = (Cipher.TRIPLE_DES, Cipher.DES)
 _KEY_TRANSPORT_TAG = b"\x30"
 _PRIMITIVE_TAG, _CONSTRUCTED_TAG = b"\x80", b"\xa0"
 _PKCS1 = padding.PKCS1v15()
+_VERSION = der.integer(0)
 
 
 def open_envelope(
@@ -112,20 +113,23 @@ def seal_envelope(content: bytes, recipient: x509.Certificate, cipher: Cipher) -
     iv = os.urandom(algorithm.block_size // 8)
     padder = PKCS7(algorithm.block_size).padder()
     encryptor = CipherContext(algorithm, CBC(iv)).encryptor()
-    ciphertext = encryptor.update(padder.update(content) + padder.finalize())
-    recipient_info = asn1.KeyTransRecipientInfo(
-        version=0,
-        recipient=asn1.issuer_and_serial_number(recipient),
-        key_encryption_algorithm=asn1.null_algorithm(_RSA_ENCRYPTION),
-        encrypted_key=public_key.encrypt(content_key, _PKCS1),
+    padded = padder.update(content) + padder.finalize()
+    ciphertext = encryptor.update(padded) + encryptor.finalize()
+    recipient_info = der.sequence(
+        _VERSION,
+        asn1.name_of(recipient),
+        der.algorithm(_RSA_ENCRYPTION),
+        der.octet_string(public_key.encrypt(content_key, _PKCS1)),
     )
-    return asn1.enveloped_message(
-        recipient_info,
-        _OIDS[cipher],
-        iv,
-        ciphertext + encryptor.finalize(),
-        constructed=constructed,
+    if constructed:
+        sealed = der.element(0xA0, der.octet_string(ciphertext))
+    else:
+        sealed = der.element(0x80, ciphertext)
+    encrypted = der.sequence(
+        der.oid(asn1.DATA), der.algorithm(_OIDS[cipher], der.octet_string(iv)), sealed
     )
+    data = der.sequence(_VERSION, der.set_of(recipient_info), encrypted)
+    return der.sequence(der.oid(asn1.ENVELOPED_DATA), der.element(0xA0, data))
 
 
 def _cipher_and_iv(algorithm: asn1.AlgorithmIdentifier, *, legacy: bool) -> tuple[Cipher, bytes]:
@@ -148,15 +152,12 @@ def _ciphertext(element: asn1.TLV) -> bytes:
 
 def _encrypted_key(recipients: list[asn1.TLV], certificate: x509.Certificate) -> bytes:
     """Return the content key that was encrypted to `certificate`."""
-    ours = asn1.issuer_and_serial_number(certificate)
-    issuer = asn1.encode(ours.issuer)
+    ours = asn1.name_of(certificate)
     for element in recipients[:_MAX_RECIPIENTS]:
         if element.tag_bytes != _KEY_TRANSPORT_TAG:
             continue
         info = asn1.parse(asn1.KeyTransRecipientInfo, element)
-        if info.recipient.serial_number != ours.serial_number:
-            continue
-        if asn1.encode(info.recipient.issuer) != issuer:
+        if asn1.encode(info.recipient) != ours:
             continue
         if info.key_encryption_algorithm.algorithm != _RSA_ENCRYPTION:
             raise UnsupportedAlgorithm("the content key must be encrypted with RSA PKCS #1 v1.5")

@@ -36,6 +36,8 @@ def dumps(value: Value | Plist) -> bytes:
 def to_json(value: Value | Plist) -> Json:
     """Return `value` for a JSON answer: data as base64, dates as RFC 3339 in UTC."""
     match value:
+        case str() | bool() | int() | float():  # nearly all
+            return value
         case Plist():
             return to_json(value.value)
         case dict():
@@ -46,8 +48,6 @@ def to_json(value: Value | Plist) -> Json:
             return base64.b64encode(value).decode("ascii")
         case datetime():
             return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-        case _:
-            return value
 
 
 class Plist:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,6 +16,13 @@ from appliance.simulator.apns_certificates import TOPIC, ApnsAuthority, server_s
 TARGET = PushTarget(token=b"\x01\x02\x03\xff", push_magic='magic-"ü"', topic=TOPIC)
 
 MakeSender = Callable[..., PushSender]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.005)
 
 
 def target(number: int) -> PushTarget:
@@ -49,7 +57,7 @@ async def make_sender(apns: ApnsServer, client_tls: ssl.SSLContext) -> AsyncIter
     senders: list[PushSender] = []
 
     def make(
-        *, tls: ssl.SSLContext = client_tls, timeout_seconds: float = 2, connections: int = 1
+        *, tls: ssl.SSLContext = client_tls, timeout_seconds: float = 10, connections: int = 1
     ) -> PushSender:
         sender = PushSender(
             host="127.0.0.1",

@@ -11,7 +11,7 @@ import pytest
 from appliance.apns import Accepted, Outcome, PushSender, Retry, connection
 from appliance.apns.connection import PushConnection
 from appliance.simulator.apns import ApnsAnswer, ApnsServer, Fault
-from tests.apns.conftest import TARGET, MakeSender, target
+from tests.apns.conftest import TARGET, MakeSender, target, until
 
 
 async def send(sender: PushSender, number: int = 0) -> Outcome:
@@ -78,9 +78,9 @@ async def test_f_04_a_push_that_goaway_excludes_is_sent_again_on_a_new_connectio
 async def test_f_04_late_settings_delay_a_push_and_do_not_duplicate_it(
     apns: ApnsServer, make_sender: MakeSender
 ) -> None:
-    apns.settings_delay_seconds = 0.6
+    apns.settings_delay_seconds = 1.2
 
-    outcome = await send(make_sender(timeout_seconds=0.5))
+    outcome = await send(make_sender(timeout_seconds=1))
 
     assert isinstance(outcome, Accepted), "connecting may take twice the timeout"
     assert apns.push_count == 1
@@ -108,18 +108,18 @@ async def test_f_03_a_silent_server_costs_one_timeout_for_all_senders_together(
     outcomes = await asyncio.gather(*(send(sender, number) for number in range(1500)))
 
     assert all(isinstance(outcome, Retry) for outcome in outcomes)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert apns.push_count <= 400, "those that waited for their turn were not sent"
 
 
 async def test_one_slow_answer_does_not_cost_the_connection(
     apns: ApnsServer, make_sender: MakeSender
 ) -> None:
-    sender = make_sender(timeout_seconds=0.3)
+    sender = make_sender(timeout_seconds=1)
     apns.script(target(1).token, ApnsAnswer(fault=Fault.SILENCE))
 
     slow = asyncio.create_task(send(sender, 1))
-    await asyncio.sleep(0.1)
+    await until(lambda: apns.push_count == 1)
     assert isinstance(await send(sender, 2), Accepted)
 
     assert isinstance(await slow, Retry)
@@ -130,9 +130,9 @@ async def test_one_slow_answer_does_not_cost_the_connection(
 async def test_a_cancelled_caller_does_not_hurt_the_others(
     apns: ApnsServer, sender: PushSender
 ) -> None:
-    apns.default = ApnsAnswer(delay_seconds=0.1)
+    apns.default = ApnsAnswer(delay_seconds=0.5)
     tasks = [asyncio.create_task(send(sender, number)) for number in range(6)]
-    await asyncio.sleep(0.05)
+    await until(lambda: apns.push_count == 6)
 
     tasks[0].cancel()
     others = await asyncio.gather(*tasks[1:])
@@ -147,7 +147,7 @@ async def test_a_cancelled_caller_and_a_lost_connection_leave_nobody_hanging(
     sender = make_sender()
     apns.default = ApnsAnswer(fault=Fault.SILENCE)
     tasks = [asyncio.create_task(send(sender, number)) for number in range(6)]
-    await asyncio.sleep(0.1)
+    await until(lambda: apns.push_count == 6)
 
     tasks[0].cancel()
     await asyncio.sleep(0)
@@ -175,7 +175,7 @@ async def test_cancelled_senders_give_their_turn_to_the_next(
     apns.max_concurrent_streams = 2
     apns.default = ApnsAnswer(delay_seconds=0.02)
     tasks = [asyncio.create_task(send(sender, number)) for number in range(30)]
-    await asyncio.sleep(0.05)
+    await until(lambda: apns.push_count >= 2)
 
     for task in tasks[::3]:
         task.cancel()
@@ -217,6 +217,7 @@ async def test_f_03_while_the_server_is_down_callers_are_told_when_to_retry(
     first = await send(sender)
     started = time.monotonic()
     second = await send(sender)
+    took = time.monotonic() - started
     await apns.start(apns.port)
 
     assert isinstance(first, Retry)
@@ -224,7 +225,7 @@ async def test_f_03_while_the_server_is_down_callers_are_told_when_to_retry(
     assert isinstance(second, Retry)
     assert second.after_seconds is not None
     assert 0 < second.after_seconds <= 0.5
-    assert time.monotonic() - started < 0.1, "no second attempt so soon"
+    assert took < 0.25, "no second attempt so soon"
     await asyncio.sleep(second.after_seconds + 0.01)  # a loop's clock may be that coarse
     assert isinstance(await send(sender), Accepted)
 
@@ -259,7 +260,7 @@ async def test_a_server_that_allows_no_streams_is_to_be_retried(
 ) -> None:
     apns.max_concurrent_streams = 0
 
-    outcome = await send(make_sender(timeout_seconds=0.2))
+    outcome = await send(make_sender(timeout_seconds=1))
 
     assert outcome == Retry(reason="APNs accepts no further streams")
 
@@ -282,7 +283,7 @@ async def test_close_lets_pushes_in_flight_finish_and_sends_nothing_more(
 ) -> None:
     apns.default = ApnsAnswer(delay_seconds=0.1)
     in_flight = asyncio.create_task(send(sender, 1))
-    await asyncio.sleep(0.05)
+    await until(lambda: apns.push_count == 1)
 
     await sender.close()
 
@@ -308,7 +309,7 @@ async def test_an_idle_connection_that_answers_ping_no_more_is_given_up(
     await send(sender)
     (deaf,) = apns.connections
     deaf.pause()
-    await asyncio.sleep(0.3)
+    await until(lambda: not sender._pool._usable_connections())
 
     assert isinstance(await send(sender), Accepted)
     assert apns.connection_count == 2

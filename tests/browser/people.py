@@ -20,7 +20,7 @@ from playwright.async_api import (
     expect,
 )
 
-PATIENCE_MS = 10_000
+PATIENCE_MS = 30_000
 NAME, PASSWORD = "Aki", "correct horse battery"
 
 expect.set_options(timeout=PATIENCE_MS)

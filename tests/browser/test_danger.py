@@ -12,7 +12,7 @@ from tests.browser.test_commands import dots, sent_uuid
 from tests.device.device import Device
 from tests.device.push import Woken
 
-_HOLD_MS = 15_000  # 10 s of undo, and the push
+_HOLD_MS = 45_000  # 10 s of undo, the push, and a busy machine
 
 
 async def _erase(page: Page, device: Device, serial_number: str) -> None:
@@ -63,6 +63,7 @@ async def test_it_counts_down_and_is_undone_or_done(
     await _erase(page, device, device.serial_number)
     command = await sent_uuid(page)
     await page.evaluate("window.stayed = true")
+    assert (await device.idle()).command is None, "it is held"
 
     await _erase(second, spared, spared.serial_number)
     undone = await sent_uuid(second)
@@ -75,7 +76,6 @@ async def test_it_counts_down_and_is_undone_or_done(
     await expect(dots(second, undone).last).to_contain_text("cancelled")
     await expect(second.get_by_role("button", name="Undo")).to_have_count(0)
 
-    assert (await device.idle()).command is None, "it is held"
     await expect(dots(page, command).nth(1)).to_contain_text("done", timeout=_HOLD_MS)
     await expect(page.get_by_role("button", name="Undo")).to_be_hidden()
     received = (await device.idle()).command
@@ -96,7 +96,7 @@ async def test_the_hold_is_as_long_as_the_server_says_whatever_the_clock_here(
     page = await administrator()
     await page.clock.install(time=datetime(2031, 1, 1, tzinfo=UTC))
     await _erase(page, device, device.serial_number)
-    await expect(page.get_by_role("timer")).to_have_text(re.compile(r"Sent in (9|10) s"))
+    await expect(page.get_by_role("timer")).to_have_text(re.compile(r"Sent in ([1-9]|10) s"))
     await page.get_by_role("button", name="Undo").click()
     await expect(page.get_by_role("button", name="Undo")).to_have_count(0)
     assert (await device.idle()).command is None

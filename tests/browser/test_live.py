@@ -15,7 +15,7 @@ from tests.device.push import Woken
 from tests.device.server import Api
 
 EVENTS = "**/api/v1/events*"
-LATE_MS = 30_000  # the longest pause between two attempts, and a server that starts
+LATE_MS = 90_000  # the longest pause between two attempts, and a server that starts
 
 
 def pill(page: Page) -> Locator:

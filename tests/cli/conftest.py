@@ -51,7 +51,7 @@ def _run_program(*arguments: object) -> Done:
     command = [*PROGRAM, *(str(argument) for argument in arguments)]
     typed = sys.stdin.getvalue() if isinstance(sys.stdin, io.StringIO) else ""
     done = subprocess.run(
-        command, input=typed, capture_output=True, text=True, timeout=60, check=False
+        command, input=typed, capture_output=True, text=True, timeout=120, check=False
     )
     return Done(status=done.returncode, out=done.stdout, err=done.stderr)
 

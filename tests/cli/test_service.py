@@ -91,7 +91,7 @@ def test_awkward_paths_are_quoted(tmp_path: Path, executable: Path) -> None:
         (tmp_path / "appliance.service").write_text(unit)
         done = subprocess.run(
             [program, "verify", tmp_path / "appliance.service"],
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
 

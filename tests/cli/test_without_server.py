@@ -189,7 +189,7 @@ def test_usage_errors_are_2_with_a_hint(run: Cli, arguments: tuple[str, ...]) ->
 
 def test_the_module_runs_as_a_program() -> None:
     command = [*PROGRAM, "version", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -198,7 +198,7 @@ def test_a_reader_that_goes_away_is_no_crash() -> None:
     os.close(read)
     command = [*PROGRAM, "version"]
     done = subprocess.run(
-        command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False
     )
     os.close(write)
     assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from tests.device.server import PROGRAM, free_port
 
-START_SECONDS = 30
+START_SECONDS = 90
 
 
 def is_alive(pid: int) -> bool:
@@ -96,8 +96,8 @@ class Demo:
         began = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(15)
+        self.process.wait(60)
         seconds = time.monotonic() - began
         for reader in self._readers:
-            reader.join(5)
+            reader.join(30)
         return seconds

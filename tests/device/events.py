@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-_SECONDS = 10.0
+_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from appliance.simulator.apns_certificates import ApnsAuthority, Pair, server_ss
 
 from .server import Api, RunningServer
 
-_PATIENCE_SECONDS = 15
+_PATIENCE_SECONDS = 60
 
 
 class Woken:

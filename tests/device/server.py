@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shlex
 import signal
 import socket
@@ -14,6 +15,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +31,7 @@ from appliance.simulator.keys import Identity
 from .device import Device
 
 START_SECONDS = 60  # a crowded machine takes its time
+STOP_SECONDS = 30
 SCOPES = ("admin", "danger", "read", "secrets", "write")
 # The program under test: the source, or a frozen executable.
 PROGRAM = shlex.split(os.environ.get("APPLIANCE_EXECUTABLE", "")) or [
@@ -62,11 +65,12 @@ class Link:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody uses, and that no outgoing connection is given meanwhile."""
+    while True:
+        port = random.randrange(10_000, 32_000)  # noqa: S311 - the system's own begin at 32768
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def lab_push_certificate(topic: str) -> Identity:
@@ -113,7 +117,7 @@ class RunningServer:
         """Run `appliance ARGUMENTS --data DIR`."""
         command = [*PROGRAM, *arguments, "--data", str(self.data)]
         done = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, timeout=60, check=False
+            command, env=self._environment, capture_output=True, text=True, timeout=120, check=False
         )
         if check and done.returncode != 0:
             raise ServerFailed(f"{arguments}: exit {done.returncode}\n{done.stdout}{done.stderr}")
@@ -145,7 +149,7 @@ class RunningServer:
     def _ready(self) -> bool:
         # Wrapped before it connects: a reset while a connected socket is wrapped loses the socket.
         unconnected = socket.socket()
-        unconnected.settimeout(2)
+        unconnected.settimeout(5)
         try:
             with self.tls.wrap_socket(unconnected, server_hostname="localhost") as connection:
                 connection.connect(("127.0.0.1", self.port))
@@ -164,7 +168,7 @@ class RunningServer:
         """kill -9, and wait until it is gone."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(STOP_SECONDS)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit status. A server that does not end in time is killed."""
@@ -172,7 +176,7 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(10)
+            return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -182,7 +186,7 @@ class RunningServer:
         trace = aiohttp.TraceConfig()
         trace.on_request_end.append(self._count)
         connector = aiohttp.TCPConnector(ssl=self.tls, limit=0)
-        timeout = aiohttp.ClientTimeout(total=30)
+        timeout = aiohttp.ClientTimeout(total=60)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[trace])
 
     async def _count(

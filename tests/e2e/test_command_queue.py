@@ -128,10 +128,10 @@ async def test_an_answered_command_cannot_be_cancelled(api: Api, device: Device)
 
 
 async def test_an_expired_command_is_not_delivered(api: Api, device: Device) -> None:
-    soon = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    expiring = await api.queue(device.id, expires_at=soon)
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    expiring = await api.queue(device.id, expires_at=soon.isoformat())
     lasting = await api.queue(device.id)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(2.1)
     assert given(await device.idle()).uuid == lasting
     assert (await api.command(expiring))["status"] == "expired"
 

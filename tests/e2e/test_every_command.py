@@ -25,7 +25,7 @@ from tests.simulator.fleets import Site, Watched, running_fleet
 
 from .readings import Reading
 
-pytestmark = pytest.mark.timeout(180)  # the first test waits for what all of them look at
+pytestmark = pytest.mark.timeout(300)  # the first test waits for what all of them look at
 DEVICES = 6  # of the demo, until every platform is there
 LANGUAGES = ("en", "ja")
 CHANNELS = (*(platform.value for platform in Platform), "user")

@@ -15,7 +15,7 @@ from tests.device.device import Device
 from tests.device.server import Api, RunningServer
 
 START = "PUT /mdm HTTP/1.1"
-SECONDS = 10
+SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ async def test_the_end_of_the_server_ends_the_streams_soon(own: Api) -> None:
         stopping = asyncio.create_task(asyncio.to_thread(own.server.stop))
         assert await ended(one)
         assert await ended(two)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 4, "before the five seconds that the end may take"
         assert await stopping == 0
     assert "Traceback" not in own.server.log_tail()
 

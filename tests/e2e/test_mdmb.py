@@ -44,7 +44,7 @@ class Simulator:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=True,
         )
         return done.stdout + done.stderr
@@ -73,7 +73,7 @@ WEB_CLIP = {
 }
 
 
-@pytest.mark.timeout(60 + 5 * DEVICES)
+@pytest.mark.timeout(180 + 5 * DEVICES)
 async def test_mdmb_enrolls_takes_commands_and_its_answers_are_readable(
     api: Api, tmp_path: Path
 ) -> None:

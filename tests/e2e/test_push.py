@@ -45,6 +45,13 @@ async def test_a_burst_of_commands_is_one_push(woken: Woken) -> None:
     assert woken.pushes_to(device.token) == 1
 
 
+async def _refused(woken: Woken, device: Device) -> None:
+    """Wait until the server has noted what Apple says of the device's token."""
+    async with asyncio.timeout(60):
+        while "Unregistered" not in str((await woken.api.device(device.id))["push_outcome"]):
+            await asyncio.sleep(0.05)
+
+
 async def test_an_unregistered_token_is_left_alone_until_the_device_renews_it(
     woken: Woken,
 ) -> None:
@@ -52,7 +59,7 @@ async def test_an_unregistered_token_is_left_alone_until_the_device_renews_it(
     woken.apns.script(device.token, ApnsAnswer(status=410, reason="Unregistered"))
     await woken.api.queue(device.id)
     await until(lambda: woken.pushes_to(device.token) == 1)
-    await asyncio.sleep(0.3)
+    await _refused(woken, device)
     await woken.api.queue(device.id)
     await asyncio.sleep(0.5)
     assert woken.pushes_to(device.token) == 1

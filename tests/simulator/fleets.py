@@ -19,7 +19,7 @@ from appliance.simulator.simulation import read_anchors
 from appliance.simulator.transport import Patience, Transport
 from tests.device.server import Api, RunningServer, free_port
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 QUICK = Patience(attempts=4, first_pause=0.05, longest_pause=0.2, timeout=10)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from appliance.errors import NotAuthorized
+from appliance.mdm.enrollment import EnrollmentID, EnrollmentType
 from appliance.store import (
     activity,
     certificates,
     commands,
     enrollments,
     events,
+    idempotency,
     links,
     one_time_codes,
     overview,
@@ -44,6 +48,12 @@ _PUSH = pushes.DuePush(
     newest_command=1, as_of=1,
 )  # fmt: skip
 
+
+def _hear(db: Connection, enrollment: EnrollmentID) -> None:
+    with suppress(NotAuthorized):
+        enrollments.hear(db, enrollment, b"1", 1)
+
+
 _HOT = {
     "next command": lambda db: commands.next_command(db, "A", idle=True, now=1),
     "after NotNow": lambda db: commands.next_command(db, "A", idle=False, now=1),
@@ -52,7 +62,8 @@ _HOT = {
     "command by uuid": lambda db: commands.find(db, "U", 1),
     "command finished": lambda db: commands.finished(db, "U", 1),
     "expiry": lambda db: commands.expire(db, 1),
-    "touch": lambda db: enrollments.touch(db, "A", 1),
+    "device speaks": lambda db: _hear(db, EnrollmentID("A", None, EnrollmentType.DEVICE)),
+    "user speaks": lambda db: _hear(db, EnrollmentID("A:B", "A", EnrollmentType.USER)),
     "channels": lambda db: enrollments.channels(db, "A"),
     "certificate": lambda db: certificates.by_sha256(db, b"1"),
     "transaction": lambda db: certificates.by_transaction(db, "T", b"1", since=0),
@@ -65,6 +76,8 @@ _HOT = {
     "session": lambda db: sessions.find(db, b"1", created_after=0, seen_after=0),
     "user": lambda db: users.find(db, "aki"),
     "sign-in code": lambda db: one_time_codes.take(db, b"1", 1),
+    "answer to a repeat": lambda db: idempotency.find(db, "Aki", "k", since=1),
+    "answers that are over": lambda db: idempotency.forget(db, before=1),
     "secrets shown": lambda db: events.secrets_shown(db, "Aki", since=1),
     "expired challenges": lambda db: links.void_expired(db, 1),
 }

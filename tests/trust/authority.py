@@ -46,4 +46,4 @@ class Authority:
 def openssl(*arguments: object, stdin: bytes = b"") -> bytes:
     """Run openssl and return its output."""
     command = ["openssl", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, check=True, timeout=30).stdout
+    return subprocess.run(command, input=stdin, capture_output=True, check=True, timeout=120).stdout

@@ -95,7 +95,7 @@ def _run(*arguments: str) -> Done:
     """In this process, which is much faster; by the executable if that is under test."""
     if "APPLIANCE_EXECUTABLE" in os.environ:
         done = subprocess.run(
-            [*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False
+            [*PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False
         )
         return Done(status=done.returncode, out=done.stdout, err=done.stderr)
     out, err = io.StringIO(), io.StringIO()

@@ -24,6 +24,7 @@ class ClockworkServer(RunningServer):
             data,
             environment={
                 **environment,
+                "TZ": "UTC",  # which faketime takes its clock to be in
                 "LD_PRELOAD": str(_LIBRARIES[0]),
                 "FAKETIME_TIMESTAMP_FILE": str(self._clock),
                 "FAKETIME_NO_CACHE": "1",

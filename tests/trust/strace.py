@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.device.server import RunningServer
 
-_PATIENCE_SECONDS = 10
+_PATIENCE_SECONDS = 60
 
 
 class Injection:

@@ -317,7 +317,7 @@ def _seconds(command: list[str]) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.timeout(60 + 20 * ROUNDS)
+@pytest.mark.timeout(180 + 20 * ROUNDS)
 def test_e_06_kill_9_in_a_backup_leaves_only_whole_files(saved: Saved, tmp_path: Path) -> None:
     data, output = tmp_path / "data", tmp_path / "output.age"
     assert backups.restore(saved.file, saved.key, data).status == 0
@@ -337,7 +337,7 @@ def test_e_06_kill_9_in_a_backup_leaves_only_whole_files(saved: Saved, tmp_path:
     assert len(left) == 1, f"a later backup clears what was cut short: {left}"
 
 
-@pytest.mark.timeout(60 + 20 * ROUNDS)
+@pytest.mark.timeout(180 + 20 * ROUNDS)
 def test_e_06_kill_9_in_a_restore_leaves_all_or_nothing(saved: Saved, tmp_path: Path) -> None:
     data = tmp_path / "place" / "data"
     data.parent.mkdir()

@@ -59,8 +59,11 @@ class Connection:
     def __init__(
         self, server: RunningServer, context: ssl.SSLContext, session: ssl.SSLSession | None = None
     ) -> None:
-        plain = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        plain = socket.socket()
+        plain.settimeout(60)
+        # Wrapped before it connects: a reset while a connected socket is wrapped loses the socket.
         self.tls = context.wrap_socket(plain, server_hostname="localhost", session=session)
+        self.tls.connect(("127.0.0.1", server.port))
 
     def status(self, request: bytes) -> int:
         """HTTP status of one request."""

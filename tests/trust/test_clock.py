@@ -64,7 +64,6 @@ async def problems(api: Api) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(120)
 async def test_e_13_ten_years_ahead_and_back_nothing_has_expired(server: ClockworkServer) -> None:
     async with server.session() as session:
         api = Api(server, session)
@@ -112,7 +111,6 @@ def latest_push(data: Path) -> int:
         return int(due or 0)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("clock", ["@1970-01-01 00:10:00", "-10y"])
 async def test_e_13_a_clock_before_the_release_serves_devices_and_makes_no_certificate(
     server: ClockworkServer, clock: str
@@ -159,7 +157,6 @@ def test_e_13_nothing_is_initialised_in_1970(tmp_path: Path) -> None:
     assert not server.data.exists()
 
 
-@pytest.mark.timeout(120)
 async def test_e_13_in_2038_everything_works(tmp_path: Path) -> None:
     clock = "@2038-01-20 00:00:00"
     server = ClockworkServer(tmp_path / "data", clock=clock)
@@ -180,7 +177,6 @@ async def test_e_13_in_2038_everything_works(tmp_path: Path) -> None:
     assert await asyncio.to_thread(server.stop) == 0
 
 
-@pytest.mark.timeout(120)
 async def test_e_13_after_the_end_of_the_ca_nothing_is_issued_and_the_log_says_why(
     server: ClockworkServer,
 ) -> None:
@@ -194,7 +190,6 @@ async def test_e_13_after_the_end_of_the_ca_nothing_is_issued_and_the_log_says_w
         assert re.search("certificate refused.*authority has ended", server.log_tail())
 
 
-@pytest.mark.timeout(120)
 async def test_e_13_jumps_of_an_hour_under_load_disturb_nobody(server: ClockworkServer) -> None:
     async with server.session() as session:
         api = Api(server, session)
@@ -215,7 +210,6 @@ async def test_e_13_jumps_of_an_hour_under_load_disturb_nobody(server: Clockwork
         witness.check_store(server.data)
 
 
-@pytest.mark.timeout(120)
 async def test_e_13_a_push_that_a_wrong_clock_put_off_is_brought_forward(
     server: ClockworkServer,
 ) -> None:
@@ -232,7 +226,6 @@ async def test_e_13_a_push_that_a_wrong_clock_put_off_is_brought_forward(
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(120)
 async def test_b_12_an_identity_that_has_ended_renews_nothing(server: ClockworkServer) -> None:
     async with server.session() as session:
         api = Api(server, session)
@@ -248,7 +241,6 @@ async def test_b_12_an_identity_that_has_ended_renews_nothing(server: ClockworkS
         assert await client.renew(device.identity)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("back", ["-1d", "+0"])
 async def test_b_21_what_expired_stays_expired_when_the_clock_moves_back(
     server: ClockworkServer, back: str

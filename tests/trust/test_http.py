@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import plistlib
 import ssl
-import time
 import zlib
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import pytest
 from tests.device.device import CHECK_IN, REPORT, Device
 from tests.device.server import Api, RunningServer
 from tests.trust.crowd import Line
+from tests.trust.timing import quickest
 
-_SECONDS = 10
+_SECONDS = 60
 _REQUEST = b"PUT /mdm HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -161,7 +161,7 @@ async def test_c_21_a_thousand_requests_in_one_go_and_a_storm_of_resets_leave_no
     before = len(list(descriptors.iterdir()))
     line = await Line.open(server.port, server.tls)
     line.writer.write(_NEXT.replace(b"Connection: close\r\n", b"") * 999 + _NEXT)
-    said = await line.rest(seconds=30)
+    said = await line.rest(seconds=_SECONDS)
     line.close()
     assert said.count(b"HTTP/1.1 200") == 1000
     for _ in range(10):
@@ -169,7 +169,7 @@ async def test_c_21_a_thousand_requests_in_one_go_and_a_storm_of_resets_leave_no
         for line in lines:
             line.writer.write(_REQUEST + b"Content-Length: 100\r\n\r\nhalf")
             line.close()  # RST
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(_SECONDS):
         while len(list(descriptors.iterdir())) > before + 5:
             await asyncio.sleep(0.2)
 
@@ -183,12 +183,14 @@ async def test_c_22_many_small_pieces_take_little_time(
         f"PUT /mdm HTTP/1.1\r\nHost: localhost\r\nContent-Type: {REPORT}\r\n"
         f"Mdm-Signature: {device.signature(body)}\r\n"
     ).encode()
-    line = await Line.open(server.port, server.tls)
-    began = time.monotonic()
-    answer = await line.ask(head + _CHUNKED + b"\r\n" + pieces, seconds=_SECONDS)
-    line.close()
-    assert answer.status == 200
-    assert time.monotonic() - began < 2
+
+    async def once() -> None:
+        line = await Line.open(server.port, server.tls)
+        answer = await line.ask(head + _CHUNKED + b"\r\n" + pieces, seconds=_SECONDS)
+        line.close()
+        assert answer.status == 200
+
+    await quickest(once, below=2)
     fields = b"".join(
         b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\ny\r\n' % n for n in range(10_000)
     )
@@ -226,6 +228,8 @@ async def test_a_25_plain_http_old_tls_and_odd_names_end_cleanly(
             "127.0.0.1", server.port, ssl=anyone, server_hostname=name
         )
         line = Line(*streams)
-        answer = await line.ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", seconds=5)
+        answer = await line.ask(
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", seconds=_SECONDS
+        )
         line.close()
         assert answer.status == 200, "devices must reach the server by any name that leads here"

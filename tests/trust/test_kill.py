@@ -118,7 +118,7 @@ class Office:
                 assert shown["status"] == "acknowledged", shown
 
 
-@pytest.mark.timeout(120 + 20 * rounds(10))
+@pytest.mark.timeout(180 + 20 * rounds(10))
 async def test_e_01_e_03_nothing_that_was_answered_is_lost_to_kill_9(mortal: RunningServer) -> None:
     office = Office(mortal)
     await office.open()
@@ -172,7 +172,7 @@ def first_release(data: Path, *, devices: int, commands: int) -> None:
     (data / "appliance.db").chmod(0o600)
 
 
-@pytest.mark.timeout(120 + 20 * rounds(3))
+@pytest.mark.timeout(180 + 20 * rounds(3))
 def test_e_01_kill_9_during_a_migration(tmp_path: Path) -> None:
     template = RunningServer(tmp_path / "template")
     template.initialise()
@@ -198,7 +198,7 @@ def kill_while_starting(server: RunningServer, seconds: float) -> bool:
         time.sleep(0.005)
     time.sleep(seconds)
     process.kill()
-    process.wait(10)
+    process.wait(60)
     version, devices, commands = counts(server.data)
     assert version in (1, CURRENT)
     assert (devices, commands) == (1000, 40_000)
@@ -215,7 +215,6 @@ def counts(data: Path) -> tuple[int, int, int]:
         return version, devices, commands
 
 
-@pytest.mark.timeout(90)
 async def test_b13_after_kill_9_the_same_request_gets_the_same_certificate(
     mortal: RunningServer,
 ) -> None:
@@ -236,7 +235,7 @@ async def test_b13_after_kill_9_the_same_request_gets_the_same_certificate(
     assert again.certificates[0] == first.certificates[0]
 
 
-@pytest.mark.timeout(120 + rounds(30))
+@pytest.mark.timeout(180 + rounds(30))
 async def test_e_04_the_disk_has_it_before_the_reply_leaves(mortal: RunningServer) -> None:
     samples = rounds(30)
     trace = mortal.data.parent / "trace"
@@ -265,8 +264,9 @@ async def test_e_04_the_disk_has_it_before_the_reply_leaves(mortal: RunningServe
 
 async def settled(trace: Path) -> str:
     """What strace has written, once it writes no more."""
-    size = -1
-    while size != trace.stat().st_size:
+    size, looks = -1, 0
+    while looks < 5:  # one is not enough where strace waits for the processor
+        looks = looks + 1 if size == trace.stat().st_size else 0
         size = trace.stat().st_size
         await asyncio.sleep(0.2)
     return trace.read_text()

@@ -237,5 +237,5 @@ async def test_b24_the_linter_finds_nothing(
     keys = authority.api.server.data / "keys"
     for certificate in (leaf, keys / "ca.pem", keys / "root.pem"):
         command = [str(LINTER), "lint", "--severity", "NOTICE", str(certificate)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert (done.returncode, done.stdout.strip()) == (0, ""), done

@@ -111,7 +111,7 @@ async def test_a_stream_ends_when_its_token_is_revoked(
         with pytest.raises(TimeoutError):
             await stream.next(seconds=0.3)
         await api.call("DELETE", "/api/v1/tokens/read")
-        assert await stream.next(seconds=5) is None
+        assert await stream.next() is None
 
 
 async def test_a_caller_has_so_many_streams_and_gets_them_back(config: Config) -> None:
@@ -130,7 +130,7 @@ async def test_a_caller_has_so_many_streams_and_gets_them_back(config: Config) -
                 refused = await _status(client, token)
                 assert refused == 429
                 await stack.enter_async_context(listen(client.session, url, other))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while await _status(client, token) == 429:
                     await asyncio.sleep(0.05)
 

@@ -18,7 +18,7 @@ from appliance.web.front import Front
 from appliance.web.plain_message import read_plain_message
 
 HEAD = b"PUT /mdm HTTP/1.1\r\nHost: localhost\r\nMdm-Signature: AAAA\r\nContent-Length: 5\r\n\r\n"
-SECONDS = 5
+SECONDS = 60
 
 
 async def application(request: web.BaseRequest) -> web.Response:

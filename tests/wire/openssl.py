@@ -73,7 +73,7 @@ def self_signed(
 def openssl(folder: Path, *arguments: str) -> bytes:
     """Run `openssl ARGUMENTS` in `folder`; its standard output. Fails when it fails."""
     done = subprocess.run(
-        ["openssl", *arguments], cwd=folder, capture_output=True, timeout=30, check=False
+        ["openssl", *arguments], cwd=folder, capture_output=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

@@ -83,10 +83,10 @@ def test_size_is_bounded_as_the_caller_chooses() -> None:
 
 def test_many_tiny_elements_are_refused_in_no_time() -> None:
     pieces = b"\x04\x00" * (2 * 1024 * 1024 - 10)
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(MalformedMessage, match="too many"):
         ber2der(b"\x24\x80" + pieces + b"\0\0", limit=4 * 1024 * 1024)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @settings(max_examples=500, deadline=None)

@@ -21,7 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.errors import InvalidRequest, MalformedMessage
 from appliance.wire import certificates
-from appliance.wire.certificates import KeyPair
+from appliance.wire.certificates import KeyPair, PublicKey
+from appliance.wire.identities import IdentityIssuer
 from tests.wire.openssl import NOW, identity, openssl
 
 
@@ -35,17 +36,19 @@ def _root() -> KeyPair:
     return certificates.new_tls_root("Example Ltd", NOW)
 
 
-def _identity(days: int = 730) -> x509.Certificate:
-    key = identity("rsa", "phone").key
-    return certificates.issue_identity(
-        key.public_key(),
+def _identity(days: int = 730, public_key: PublicKey | None = None) -> x509.Certificate:
+    ca = _device_ca()
+    assert isinstance(ca.key, rsa.RSAPrivateKey)
+    made = IdentityIssuer(ca.certificate, ca.key, organization="Example Ltd").issue(
+        public_key or identity("rsa", "phone").key.public_key(),
         common_name="UDID",
-        organization="Example Ltd",
-        ca_certificate=_device_ca().certificate,
-        ca_key=_device_ca().key,
+        serial_number=certificates.new_serial_number(),
         now=NOW,
         days=days,
     )
+    certificate = x509.load_der_x509_certificate(made.der)
+    assert certificate.not_valid_after_utc == made.not_after
+    return certificate
 
 
 def _strict(folder: Path, anchor: x509.Certificate, leaf: x509.Certificate, purpose: str) -> bytes:
@@ -90,14 +93,7 @@ def test_identity_does_not_outlive_its_ca() -> None:
 
 
 def test_identity_of_an_elliptic_curve_key_cannot_encipher() -> None:
-    certificate = certificates.issue_identity(
-        ec.generate_private_key(ec.SECP256R1()).public_key(),
-        common_name="UDID",
-        ca_certificate=_device_ca().certificate,
-        ca_key=_device_ca().key,
-        now=NOW,
-        days=1,
-    )
+    certificate = _identity(public_key=ec.generate_private_key(ec.SECP256R1()).public_key())
     usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     assert usage.digital_signature and not usage.key_encipherment
 

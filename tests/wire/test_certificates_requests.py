@@ -149,10 +149,10 @@ def test_b09_rsa_512_is_refused(tmp_path: Path) -> None:
 )
 def test_b09_long_keys_and_other_exponents_are_refused_at_once(bits: int, exponent: int) -> None:
     key = rsa.RSAPublicNumbers(exponent, (1 << bits) - 159).public_key()
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(UnsupportedAlgorithm):
         accepted_key(key)
-    assert time.perf_counter() - started < 0.2
+    assert time.thread_time() - started < 0.2
 
 
 @pytest.mark.parametrize("factor", [3, 7, 997])

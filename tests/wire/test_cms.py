@@ -8,9 +8,10 @@ import pytest
 from asn1crypto import cms as asn1crypto_cms
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
-from appliance.wire import cms
+from appliance.wire import cms, signing
 from tests.wire.openssl import CAPTURES, identity, openssl, self_signed
 
 BODY = b"<plist>\r\nexactly these bytes\n</plist>\0"
@@ -63,7 +64,7 @@ def test_openssl_verifies_what_we_sign(
     tmp_path: Path, kind: str, digest: str, detached: bool
 ) -> None:
     us = identity(kind)
-    signed = cms.sign(
+    signed = signing.sign(
         BODY,
         us.certificate,
         us.key,
@@ -86,7 +87,7 @@ def test_openssl_verifies_what_we_sign(
 
 def test_certs_only_keeps_the_order_and_openssl_reads_it(tmp_path: Path) -> None:
     certificates = (identity("rsa").certificate, identity("ec").certificate)
-    message = cms.certs_only(certificates)
+    message = signing.certs_only([one.public_bytes(Encoding.DER) for one in certificates])
     assert cms.split_certificates(message) == certificates
     (tmp_path / "p7").write_bytes(message)
     printed = openssl(tmp_path, "pkcs7", "-inform", "DER", "-in", "p7", "-print_certs")
@@ -159,7 +160,7 @@ def test_attributes_sent_and_signed_in_another_order_verify(tmp_path: Path) -> N
 def test_attributes_signed_in_the_unsorted_order_they_were_sent_in_verify() -> None:
     """Not DER, yet what some signers do; the attributes are the same either way."""
     us = identity()
-    content = asn1crypto_cms.ContentInfo.load(cms.sign(BODY, us.certificate, us.key))
+    content = asn1crypto_cms.ContentInfo.load(signing.sign(BODY, us.certificate, us.key))
     info = content["content"]["signer_infos"][0]
     attributes = [attribute.dump() for attribute in info["signed_attrs"]]
     forwards, backwards = b"".join(attributes), b"".join(reversed(attributes))
@@ -182,19 +183,19 @@ def test_a_signer_of_an_unknown_kind_of_key_is_refused(tmp_path: Path) -> None:
 
 def test_a_known_certificate_is_read_once_and_a_huge_one_is_not_kept() -> None:
     us = identity("rsa", "once")
-    signature = cms.sign(BODY, us.certificate, us.key, detached=True)
+    signature = signing.sign(BODY, us.certificate, us.key, detached=True)
     first = cms.verify_detached(signature, BODY, allow_sha1=False)
     assert cms.verify_detached(signature, BODY, allow_sha1=False) is first
 
     huge = self_signed(us.key, "huge", comment=b"x" * 5000)
-    signature = cms.sign(BODY, huge, us.key, detached=True)
+    signature = signing.sign(BODY, huge, us.key, detached=True)
     first = cms.verify_detached(signature, BODY, allow_sha1=False)
     assert cms.verify_detached(signature, BODY, allow_sha1=False) is not first
 
 
 def test_what_was_proved_of_one_message_is_not_taken_for_another() -> None:
     us = identity("rsa", "once")
-    signature = cms.sign(BODY, us.certificate, us.key, detached=True)
+    signature = signing.sign(BODY, us.certificate, us.key, detached=True)
     cms.verify_detached(signature, BODY, allow_sha1=False)
     for changed in (BODY + b" ", BODY[:-1], b"", bytes([BODY[0] ^ 1]) + BODY[1:]):
         with pytest.raises(BadSignature):

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
-from appliance.wire import cms
+from appliance.wire import cms, signing
 from tests.wire.openssl import CAPTURES, identity, self_signed
 
 BODY = b"what the device sent"
@@ -29,7 +29,7 @@ REFUSALS = (BadSignature, MalformedMessage, UnsupportedAlgorithm)
 @cache
 def _message() -> bytes:
     us = identity()
-    return cms.sign(BODY, us.certificate, us.key)
+    return signing.sign(BODY, us.certificate, us.key)
 
 
 def _resigned(change: Callable[[list[asn1crypto_cms.CMSAttribute]], object]) -> bytes:
@@ -155,7 +155,9 @@ def test_b15_signature_algorithm_that_does_not_fit_is_refused(algorithm: str) ->
 
 def test_b15_tampered_attribute_is_refused() -> None:
     content = asn1crypto_cms.ContentInfo.load(
-        cms.sign(BODY, identity().certificate, identity().key, attributes={"1.2.3": b"\x04\x01a"})
+        signing.sign(
+            BODY, identity().certificate, identity().key, attributes={"1.2.3": b"\x04\x01a"}
+        )
     )
     attributes = content["content"]["signer_infos"][0]["signed_attrs"]
     changed = content.dump().replace(b"\x04\x01a", b"\x04\x01b")
@@ -175,18 +177,21 @@ def test_b16_two_signers_are_refused_even_if_both_are_valid() -> None:
 
 def test_b16_no_signer_is_refused() -> None:
     with pytest.raises(MalformedMessage):
-        cms.verify(cms.certs_only([identity().certificate]), allow_sha1=False)
+        cms.verify(
+            signing.certs_only([identity().certificate.public_bytes(Encoding.DER)]),
+            allow_sha1=False,
+        )
 
 
 def test_b16_a_hundred_certificates_are_refused() -> None:
     us = identity()
-    message = cms.sign(BODY, us.certificate, us.key, chain=[us.certificate] * 99)
+    message = signing.sign(BODY, us.certificate, us.key, chain=[us.certificate] * 99)
     with pytest.raises(MalformedMessage):
         cms.verify(message, allow_sha1=False)
 
 
 def test_b16_valid_certificate_embedded_but_another_key_signs() -> None:
-    message = cms.sign(BODY, identity().certificate, identity("rsa", "thief").key)
+    message = signing.sign(BODY, identity().certificate, identity("rsa", "thief").key)
     with pytest.raises(BadSignature):
         cms.verify(message, allow_sha1=False)
 
@@ -194,7 +199,7 @@ def test_b16_valid_certificate_embedded_but_another_key_signs() -> None:
 def test_b16_the_signer_is_found_by_name_not_by_position() -> None:
     first, second = identity("rsa", "first"), identity("rsa", "second")
     message = asn1crypto_cms.ContentInfo.load(
-        cms.sign(BODY, second.certificate, second.key, chain=[first.certificate])
+        signing.sign(BODY, second.certificate, second.key, chain=[first.certificate])
     )
     embedded = [
         asn1crypto_x509.Certificate.load(each.certificate.public_bytes(Encoding.DER))
@@ -208,7 +213,7 @@ def test_b16_the_signer_is_found_by_name_not_by_position() -> None:
 def test_b16_same_issuer_with_another_serial_number_is_not_the_signer() -> None:
     us = identity()
     twin = self_signed(us.key, "device", serial_number=8)
-    message = asn1crypto_cms.ContentInfo.load(cms.sign(BODY, us.certificate, us.key))
+    message = asn1crypto_cms.ContentInfo.load(signing.sign(BODY, us.certificate, us.key))
     twin_der = twin.public_bytes(Encoding.DER)
     message["content"]["certificates"] = [asn1crypto_x509.Certificate.load(twin_der)]
     with pytest.raises(MalformedMessage):
@@ -231,10 +236,10 @@ def test_content_of_another_type_needs_attributes() -> None:
 
 
 def _survives(message: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     with contextlib.suppress(*REFUSALS):
         cms.verify(message, allow_sha1=True)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.errors import ApplianceError, BadSignature
-from appliance.wire import cms
+from appliance.wire import cms, signing
 from tests.wire.openssl import identity
 
 _FIRST = b"<plist>Idle</plist>"
@@ -24,7 +24,7 @@ def _forget() -> None:
 
 def _sign(content: bytes, name: str = "familiar") -> bytes:
     us = identity("rsa", name)
-    return cms.sign(content, us.certificate, us.key, detached=True)
+    return signing.sign(content, us.certificate, us.key, detached=True)
 
 
 def _judge(message: bytes, content: bytes) -> str:

@@ -21,6 +21,7 @@ from appliance.web.api.operation import (
     body_of,
     caller_of,
     query_of,
+    repeatable_body_of,
     services_of,
 )
 from appliance.web.api.schema import (
@@ -44,13 +45,14 @@ _DECODED_IN_A_THREAD = 64 << 10  # bytes of answers
 
 async def enqueue(request: web.Request) -> web.Response:
     """Queue a command for each target, or for none."""
-    body = await body_of(request, CommandBody)
+    body, repeat = await repeatable_body_of(request, CommandBody)
     order = CommandOrder(
         targets=body.targets, request_type=body.request_type, parameters=body.parameters,
         plist=body.plist, push=body.push, expires_at=body.expires_at,
         may_danger="danger" in caller_of(request).scopes,
         confirm=None if body.confirm is None else msgspec.to_builtins(body.confirm),
         undo_seconds=body.undo_seconds, reason=body.reason, by=caller_of(request).name,
+        request=repeat,
     )  # fmt: skip
     return answer({"commands": await services_of(request).commands.enqueue(order)}, status=202)
 
@@ -173,7 +175,7 @@ operations = (
     Operation(
         method="POST", path="/api/v1/commands", handler=enqueue, scope="write",
         summary="Queue a command for all targets, or for none", body=CommandBody,
-        answer=CommandsAnswer, status=202,
+        answer=CommandsAnswer, status=202, repeatable=True,
     ),
     Operation(
         method="GET", path=_COMMAND, handler=show, summary="Show one command with its result",

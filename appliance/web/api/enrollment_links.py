@@ -8,16 +8,16 @@ from aiohttp import web
 
 from appliance.services import Services
 from appliance.store.links import EnrollmentLink
-from appliance.web.api.operation import Operation, answer, body_of, services_of
+from appliance.web.api.operation import Operation, answer, repeatable_body_of, services_of
 from appliance.web.api.schema import LinkAnswer, LinkBody, Page
 
 
 async def create(request: web.Request) -> web.Response:
     """Make a link."""
-    body = await body_of(request, LinkBody)
+    body, repeat = await repeatable_body_of(request, LinkBody)
     services = services_of(request)
     link = await services.enrolling.create_link(
-        uses=body.uses, expires_in=body.expires_in, label=body.label
+        uses=body.uses, expires_in=body.expires_in, label=body.label, request=repeat
     )
     return answer(_link(services, link), status=201, secret=True)
 
@@ -58,6 +58,7 @@ operations = (
     Operation(
         method="POST", path=_LINKS, handler=create, scope="write",
         summary="Make an enrollment link", body=LinkBody, answer=LinkAnswer, status=201,
+        repeatable=True,
     ),
     Operation(
         method="GET", path=_LINKS, handler=listing, scope="write",

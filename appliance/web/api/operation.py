@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from appliance.errors import InvalidRequest
-from appliance.services import Services
+from appliance.services import Services, repeats
 from appliance.services.tokens import Caller
 from appliance.web.authentication import CALLER, Gate
 from appliance.web.bodies import read_body
@@ -20,6 +20,8 @@ from appliance.web.keys import CONFIG, SERVICES
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
 _MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
@@ -30,7 +32,8 @@ _PLACE = re.compile(r" - at `\$([^`]*)`")
 class Operation:
     """A method on a path: who may call it, what goes in and what comes out.
 
-    `query`, `body` and `answer` are the types of `schema.py`; None means nothing is there.
+    `query`, `body` and `answer` are the types of `schema.py`; None means nothing is there. A
+    `repeatable` one takes an `Idempotency-Key`.
     """
 
     method: str
@@ -43,6 +46,7 @@ class Operation:
     answer: Any = None
     status: int = 200
     content_type: str = "application/json"
+    repeatable: bool = False
 
     def route(self, gate: Gate) -> web.RouteDef:
         """Return the aiohttp route; its handler runs behind `gate`."""
@@ -72,6 +76,23 @@ async def raw_body_of(request: web.Request) -> bytes:
         TooLarge, MalformedMessage: as `read_body`.
     """
     return await read_body(request, request.app[CONFIG].limits.result_body_kib * 1024)
+
+
+async def repeatable_body_of(
+    request: web.Request, expected: type[T]
+) -> tuple[T, repeats.Request | None]:
+    """Return the JSON body, and what its `Idempotency-Key` stands for, None if it has none.
+
+    Raises:
+        MalformedBody, InvalidRequest: as `body_of`; or a key that cannot be one.
+    """
+    raw = await raw_body_of(request)
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return decode_body(raw, expected), None
+    content = f"{request.method} {request.path}\n".encode() + raw
+    repeat = repeats.Request(caller=caller_of(request).name, key=key, content=content)
+    return decode_body(raw, expected), repeat
 
 
 async def body_of(request: web.Request, expected: type[T]) -> T:

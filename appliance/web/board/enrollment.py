@@ -8,17 +8,27 @@ from typing import ClassVar
 
 from aiohttp import web
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, Busy, InvalidRequest
 from appliance.services.enrolling import LinkStory
 from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
 from appliance.web.board.enrollment_link import STAGES, address_of, worth_showing
+from appliance.web.board.once import ONCE_FIELD, form_request, new_once
 from appliance.web.board.shell import BoardPage, board_page, frame
-from appliance.web.errors import API_STATUS, status_of
+from appliance.web.errors import API_STATUS, set_retry_after, status_of
 from appliance.web.keys import SERVICES
-from appliance.web.sessions import form_of, see_other, signed_in
+from appliance.web.sessions import CSRF_FIELD, form_of, see_other, signed_in
 
 EXPIRIES = ("1h", "1d", "7d", "30d")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The form for one more link, as it was filled in."""
+
+    label: str = ""
+    uses: str = "1"
+    expires_in: str = "7d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +43,15 @@ class EnrollmentPage(BoardPage):
     can_enroll: bool  # false: there is no push certificate yet
     open: list[LinkStory]
     closed: list[LinkStory]
+    wish: Wish
     trouble: ApplianceError | None = None
+    once: str  # of this copy of the form
+
+    @property
+    def wrong(self) -> str:
+        """The field that is wrong, "" where none is."""
+        trouble = self.trouble
+        return trouble.pointer.removeprefix("/") if isinstance(trouble, InvalidRequest) else ""
 
     def address(self, link: EnrollmentLink) -> str:
         """Return the address of the link's own page."""
@@ -47,22 +65,24 @@ class EnrollmentPage(BoardPage):
 @signed_in
 async def enrollment(request: web.Request) -> web.StreamResponse:
     """GET /enrollment."""
-    return await _shown(request)
+    return await _shown(request, Wish())
 
 
 @signed_in
 async def create(request: web.Request) -> web.StreamResponse:
     """POST /enrollment: one more link."""
     form = await form_of(request)
-    uses = form.get("uses", "").strip()
+    wish = Wish(**{name: form.get(name, "").strip() for name in ("label", "uses", "expires_in")})
+    wanted = {name: value for name, value in form.items() if name != CSRF_FIELD}
     try:
         link = await request.app[SERVICES].enrolling.create_link(
-            uses=int(uses) if uses.isdecimal() and len(uses) < 9 else 0,
-            expires_in=form.get("expires_in") or None,
-            label=form.get("label", "").strip(),
+            uses=int(wish.uses) if wish.uses.isdecimal() and len(wish.uses) < 9 else 0,
+            expires_in=wish.expires_in or None,
+            label=wish.label,
+            request=form_request(request, form.get(ONCE_FIELD, ""), wanted),
         )
-    except ApplianceError as trouble:
-        return await _shown(request, trouble=trouble)
+    except (InvalidRequest, Busy) as trouble:
+        return await _shown(request, wish, trouble)
     return see_other(address_of(link))
 
 
@@ -74,7 +94,9 @@ async def revoke(request: web.Request) -> web.StreamResponse:
     return see_other("/enrollment")
 
 
-async def _shown(request: web.Request, trouble: ApplianceError | None = None) -> web.Response:
+async def _shown(
+    request: web.Request, wish: Wish, trouble: ApplianceError | None = None
+) -> web.Response:
     enrolling = request.app[SERVICES].enrolling
     stories = await enrolling.stories()
     page = EnrollmentPage(
@@ -82,10 +104,14 @@ async def _shown(request: web.Request, trouble: ApplianceError | None = None) ->
         can_enroll=await enrolling.topic() is not None,
         open=[story for story in stories if story.link.state == "open"],
         closed=[story for story in stories if story.link.state != "open"],
+        wish=wish,
         trouble=trouble,
+        once=new_once(),
     )
-    status = 200 if trouble is None else status_of(trouble, API_STATUS)
-    return board_page(request, page, status=status)
+    response = board_page(request, page, status=status_of(trouble, API_STATUS) if trouble else 200)
+    if trouble is not None:
+        set_retry_after(response, trouble)
+    return response
 
 
 def routes() -> list[web.RouteDef]:

@@ -18,6 +18,7 @@ from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.languages import NAMES, Language, catalogue, text
 from appliance.web.pages import qr_code
+from appliance.web.refusals import NEW_LINK, refusal_of
 from appliance.web.sessions import signed_in
 
 STAGES: Mapping[str, str] = {
@@ -29,9 +30,6 @@ STAGES: Mapping[str, str] = {
 _DELETED_AFTER = timedelta(minutes=8)  # devices delete a download that nobody installs
 _CHECKS_IN_WITHIN = timedelta(minutes=2)
 
-_DOWNLOAD_AGAIN = text("Download the profile again from the page of the link.")
-_NEW_LINK = text("Make a new link.")
-
 _NO_CERTIFICATE = text("No certificate")
 _NOT_INSTALLED = text(
     "Not installed within 8 minutes, so the device has deleted it. Does the device trust the "
@@ -41,25 +39,6 @@ _NOT_CHECKED_IN = text(
     "It has a certificate, but has not checked in. Does it reach the server by its name?"
 )
 
-# As the services word it, and as it is told: the cause, and what to do.
-_REFUSALS: Mapping[str, tuple[str, str]] = {
-    "the challenge was used before": (
-        text("The profile had been used already: each is good for one device, once."),
-        _DOWNLOAD_AGAIN,
-    ),
-    "the challenge is unknown or expired": (
-        text("The profile was too old when it was installed."),
-        _DOWNLOAD_AGAIN,
-    ),
-    "the clock was set back to before the challenge was made": (
-        text("The clock of the server was set back after the profile was downloaded."),
-        text("Check the date and time of the server, then download the profile again."),
-    ),
-    "the enrollment link is used up or revoked": (
-        text("The link was used up or revoked before this device got its certificate."),
-        _NEW_LINK,
-    ),
-}
 _OPENED_LATE: Mapping[str, str] = {
     "used_up": text("Somebody opened the link after it was used up."),
     "expired": text("Somebody opened the link after it had expired."),
@@ -181,9 +160,9 @@ def _troubles(events: list[Event]) -> list[Trouble]:
 def _trouble(event: Event) -> Trouble:
     if event.kind == "link.refused":
         cause = _OPENED_LATE.get(event.data["state"], _OPENED_LATE["expired"])
-        return Trouble(at=event.at, cause=cause, fix=_NEW_LINK)
-    cause, fix = _REFUSALS.get(event.data["reason"], (event.data["reason"], _DOWNLOAD_AGAIN))
-    return Trouble(at=event.at, cause=cause, fix=fix)
+        return Trouble(at=event.at, cause=cause, fix=NEW_LINK)
+    refusal = refusal_of(event.data["reason"])
+    return Trouble(at=event.at, cause=refusal.cause, fix=refusal.fix)
 
 
 def routes() -> list[web.RouteDef]:

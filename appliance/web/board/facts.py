@@ -1,4 +1,7 @@
-"""What a device said of itself, in words. Answers may be hostile: every type is checked."""
+"""What a device said of itself, picked for its page, in the words of `labels` and `values`.
+
+Answers may be hostile: every type is checked.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from appliance.mdm.device import DeviceFacts
+from appliance.web.board.labels import LABELS
+from appliance.web.board.values import cell_of
 from appliance.web.languages import text
 
 Answer = Mapping[str, Any]
@@ -32,33 +37,24 @@ def security_facts(information: Answer, security: Answer, facts: DeviceFacts) ->
 
 def hardware_facts(information: Answer, facts: DeviceFacts) -> list[Fact]:
     """Return what the device is made of, and how full it is."""
+    known = {"ProductName": facts.product_name, "BuildVersion": facts.build_version}
+    known |= {"UDID": facts.udid, "IMEI": facts.imei}
     found = [*_levels(information)]
-    for label, value in (
-        (text("Model number"), information.get("ModelNumber")),
-        (text("Model identifier"), facts.product_name),
-        (text("Build"), facts.build_version),
-        (text("UDID"), facts.udid),
-        (text("IMEI"), facts.imei),
-        (text("Last iCloud backup"), information.get("LastCloudBackupDate")),
-        (text("Time zone"), information.get("TimeZone")),
-    ):
-        found += _texts(label, value)
+    for key in (
+        "ModelNumber", "ProductName", "BuildVersion", "UDID", "IMEI", "LastCloudBackupDate",
+        "TimeZone",
+    ):  # fmt: skip
+        found += _texts(key, known.get(key, information.get(key)))
     return found
 
 
 def network_facts(information: Answer) -> list[Fact]:
     """Return the addresses and names of the device in networks."""
-    found: list[Fact] = []
-    for label, key in (
-        (text("Host name"), "HostName"),
-        (text("Wi-Fi address"), "WiFiMAC"),
-        (text("Ethernet address"), "EthernetMAC"),
-        (text("Bluetooth address"), "BluetoothMAC"),
-        (text("Phone number"), "PhoneNumber"),
-        (text("Carrier"), "CurrentCarrierNetwork"),
-    ):
-        found += _texts(label, information.get(key))
-    return found
+    keys = (
+        "HostName", "WiFiMAC", "EthernetMAC", "BluetoothMAC", "PhoneNumber",
+        "CurrentCarrierNetwork",
+    )  # fmt: skip
+    return [fact for key in keys for fact in _texts(key, information.get(key))]
 
 
 def battery_of(information: Answer) -> float | None:
@@ -71,7 +67,8 @@ def _levels(information: Answer) -> Iterator[Fact]:
     level = battery_of(information)
     if level is not None:
         tone = "bad" if level < 0.1 else ""
-        yield Fact(label=text("Battery"), value=f"{level:.0%}", tone=tone, share=level)
+        label = LABELS["BatteryLevel"]
+        yield Fact(label=label, value=f"{level:.0%}", tone=tone, share=level)
     total, free = information.get("DeviceCapacity"), information.get("AvailableDeviceCapacity")
     if _is_number(total) and _is_number(free) and 0 <= free <= total < 1e9 and total > 0:
         used = 1 - free / total
@@ -82,33 +79,25 @@ def _levels(information: Answer) -> Iterator[Fact]:
 
 def _management(information: Answer, security: Answer, facts: DeviceFacts) -> Iterator[Fact]:
     status = _dictionary(security, "ManagementStatus")
-    yield from _yes_no(text("Supervised"), facts.is_supervised)
-    yield from _yes_no(text("Automated Device Enrollment"), status.get("EnrolledViaDEP"))
-    yield from _yes_no(
-        text("Approved by the user"), status.get("UserApprovedEnrollment"), no="warn"
-    )
-    yield from _on_off(text("Activation Lock"), information.get("IsActivationLockEnabled"))
+    yield from _words("IsSupervised", facts.is_supervised)
+    for key in ("EnrolledViaDEP", "UserApprovedEnrollment"):
+        yield from _words(key, status.get(key))
+    yield from _words("IsActivationLockEnabled", information.get("IsActivationLockEnabled"))
     if information.get("IsMDMLostModeEnabled") is True:
-        yield Fact(label=text("Lost Mode"), word=text("On"), tone="warn")
+        yield from _words("IsMDMLostModeEnabled", True)
 
 
 def _protection(information: Answer, security: Answer) -> Iterator[Fact]:
     yield from _passcode(security)
-    yield from _on_off(text("FileVault"), security.get("FDE_Enabled"), on="ok", off="warn")
-    encryption = _ENCRYPTION.get(_integer(security.get("HardwareEncryptionCaps")))
-    if encryption is not None:
-        yield Fact(label=text("Encryption"), word=encryption)
+    yield from _words("FDE_Enabled", security.get("FDE_Enabled"))
+    yield from _words("HardwareEncryptionCaps", security.get("HardwareEncryptionCaps"), int)
     firewall = _dictionary(security, "FirewallSettings").get("FirewallEnabled")
-    yield from _on_off(text("Firewall"), firewall, on="ok", off="warn")
-    protected = security.get(
-        "SystemIntegrityProtectionEnabled", information.get("SystemIntegrityProtectionEnabled")
-    )
-    yield from _on_off(text("System Integrity Protection"), protected, on="ok", off="bad")
+    yield from _words("FirewallEnabled", firewall)
+    key = "SystemIntegrityProtectionEnabled"
+    yield from _words(key, security.get(key, information.get(key)))
     level = _dictionary(security, "SecureBoot").get("SecureBootLevel")
-    if isinstance(level, str) and level in _SECURE_BOOT:
-        word, tone = _SECURE_BOOT[level]
-        yield Fact(label=text("Secure Boot"), word=word, tone=tone)
-    yield from _on_off(text("Recovery lock"), security.get("IsRecoveryLockEnabled"))
+    yield from _words("SecureBootLevel", level, str)
+    yield from _words("IsRecoveryLockEnabled", security.get("IsRecoveryLockEnabled"))
 
 
 def _passcode(security: Answer) -> Iterator[Fact]:
@@ -121,44 +110,22 @@ def _passcode(security: Answer) -> Iterator[Fact]:
         yield Fact(label=label, word=text("Set"), tone="ok")
 
 
-_ENCRYPTION = {
-    0: text("None"),
-    1: text("Of blocks"),
-    2: text("Of files"),
-    3: text("Of blocks and files"),
-}
-_SECURE_BOOT = {
-    "full": (text("Full"), "ok"),
-    "medium": (text("Reduced"), "warn"),
-    "off": (text("Off"), "bad"),
-}
+def _words(key: str, value: object, kind: type = bool) -> Iterator[Fact]:
+    """Tell `value` in words if it is of the kind that Apple says, and known."""
+    if type(value) is kind:
+        cell = cell_of(key, value, reveal=False)
+        if cell.kind == "word":
+            yield Fact(label=LABELS[key], word=cell.text, tone=cell.tone)
 
 
-def _yes_no(label: str, value: object, *, no: str = "") -> Iterator[Fact]:
-    if isinstance(value, bool):
-        word = text("Yes") if value else text("No")
-        yield Fact(label=label, word=word, tone="" if value else no)
-
-
-def _on_off(label: str, value: object, *, on: str = "", off: str = "") -> Iterator[Fact]:
-    if isinstance(value, bool):
-        yield Fact(
-            label=label, word=text("On") if value else text("Off"), tone=on if value else off
-        )
-
-
-def _texts(label: str, value: object) -> Iterator[Fact]:
+def _texts(key: str, value: object) -> Iterator[Fact]:
     if isinstance(value, str) and value:
-        yield Fact(label=label, value=value[:_LONGEST])
+        yield Fact(label=LABELS[key], value=value[:_LONGEST])
 
 
 def _dictionary(answer: Answer, key: str) -> Answer:
     value = answer.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def _integer(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
 
 def _is_number(value: object) -> TypeGuard[float]:

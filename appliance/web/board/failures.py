@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import secrets
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from aiohttp import web
+from yarl import URL
 
 from appliance import logs
 from appliance.errors import ApplianceError, Busy
 from appliance.web.board.shell import BoardPage, board_page, frame
+from appliance.web.cookies import SAFE_METHODS
 from appliance.web.errors import API_STATUS, Handler, set_retry_after, status_of
 from appliance.web.keys import CONFIG
 from appliance.web.pages import Page, respond
-from appliance.web.sessions import current_session, signed_in
+from appliance.web.sessions import current_session, see_other, signed_in
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,9 @@ async def failure_middleware(request: web.Request, handler: Handler) -> web.Stre
         set_retry_after(response, error)
         return response
     except web.HTTPException as error:
+        above = await _page_above(request) if error.status == 405 else None
+        if above is not None:
+            return see_other(above)
         if error.status < 400 or error.status == 401:  # 401: the browser asks for the password
             raise
         response = await _show(request, Failure(status=error.status))
@@ -75,6 +81,18 @@ async def failure_middleware(request: web.Request, handler: Handler) -> web.Stre
         return response
     except Exception:  # the last line: the operator sees the cause, the person a number
         return await _show(request, _logged(request))
+
+
+async def _page_above(request: web.Request) -> str | None:
+    """Return the page of a form whose address was opened, as by a change of language after it."""
+    if request.method not in SAFE_METHODS:
+        return None
+    for path in PurePosixPath(request.rel_url.raw_path).parents:
+        address = URL(str(path), encoded=True)
+        found = await request.app.router.resolve(request.clone(rel_url=address))
+        if found.http_exception is None:
+            return str(address.with_query(request.query))
+    return None
 
 
 def _logged(request: web.Request) -> Failure:

@@ -33,12 +33,13 @@ from appliance.web.authentication import CALLER
 from appliance.web.board import forms
 from appliance.web.board.device import fitting_queries
 from appliance.web.board.forms import Field, Filled
+from appliance.web.board.once import ONCE_FIELD, form_request, new_once
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.wording import GROUPS, LOSSES, words_of
 from appliance.web.bodies import read_body
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.pages import device_url
-from appliance.web.sessions import see_other, signed_in, verify_csrf
+from appliance.web.sessions import CSRF_FIELD, see_other, signed_in, verify_csrf
 
 UNDO_SECONDS = 10
 
@@ -95,6 +96,7 @@ class FormPage(BoardPage):
     reason: str = ""
     activation_lock: bool | None = None
     undo_seconds: int = UNDO_SECONDS
+    once: str  # of this copy of the form
 
     @property
     def main_fields(self) -> list[Field]:
@@ -210,6 +212,7 @@ async def _form(
         confirm=filled.one(_SERIAL),
         reason=filled.one(_REASON),
         activation_lock=lock if isinstance(lock, bool) else None,
+        once=new_once(),
     )
     return board_page(request, page, status=422 if errors else 200)
 
@@ -218,6 +221,7 @@ def _order(
     request: web.Request, device: Device, keys: Mapping[str, KeySpec], filled: Filled
 ) -> CommandOrder:
     caller, serial = request[CALLER], filled.one(_SERIAL).strip()
+    sent = {name: value for name, value in filled.values.items() if name != CSRF_FIELD}
     reason = filled.one(_REASON).strip()
     is_dangerous = _SERIAL in filled.values
     if is_dangerous and not reason:
@@ -234,6 +238,7 @@ def _order(
         undo_seconds=UNDO_SECONDS if is_dangerous else 0,
         reason=reason,
         by=caller.name,
+        request=form_request(request, filled.one(ONCE_FIELD), [sent, filled.files]),
         **what,
     )
 

@@ -67,7 +67,8 @@ def _word(key: str, value: Any) -> Cell | None:
     if words is None or not isinstance(value, str | int) or value not in words:
         return None
     word = words[value]
-    return Cell(kind="word", text=word, tone="bad" if word in _BAD else "")
+    tone = "bad" if word in _BAD else _TONES.get((key, value), "")
+    return Cell(kind="word", text=word, tone=tone)
 
 
 def _number(key: str, value: float) -> Cell:
@@ -143,7 +144,7 @@ _UNITS = {
     "Altitude": " m", "HorizontalAccuracy": " m", "VerticalAccuracy": " m",
 }  # fmt: skip
 
-_TONES = {
+_TONES: Mapping[tuple[str, object], str] = {
     ("FDE_Enabled", True): "ok",
     ("FDE_Enabled", False): "warn",
     ("FirewallEnabled", True): "ok",
@@ -162,6 +163,9 @@ _TONES = {
     ("IsMDMLostModeEnabled", True): "warn",
     ("DeviceRequestSuccess", True): "ok",
     ("DeviceRequestSuccess", False): "bad",
+    ("SecureBootLevel", "full"): "ok",
+    ("SecureBootLevel", "medium"): "warn",
+    ("SecureBootLevel", "off"): "bad",
 }
 
 _ALLOWED = {

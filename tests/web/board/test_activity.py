@@ -110,3 +110,16 @@ async def test_what_does_not_fit_is_on_the_next_page_and_nothing_twice(office: O
         link = re.search(r'rel="next" href="([^"]+)"', await office.open(path))
         path = link[1].replace("&amp;", "&") if link else ""
     assert seen == [f"token-{number:03}" for number in reversed(range(120))]
+
+
+async def test_why_a_certificate_was_refused_is_in_the_readers_language(office: Office) -> None:
+    happened(office, "certificate.refused", reason="the challenge was used before")
+
+    assert [line for line in await feed(office) if "certificate" in line] == [
+        "A device got no identity certificate. "
+        "The profile had been used already: each is good for one device, once."
+    ]
+    assert any(
+        line.startswith("識別証明書を発行できませんでした。") and "challenge" not in line
+        for line in await feed(office, "/activity?lang=ja")
+    )

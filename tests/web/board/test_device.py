@@ -141,6 +141,8 @@ async def test_facts_are_in_words(office: Office) -> None:
     page = await office.open("/devices/one")
     for words in ("weaker than required", "FileVault", "42%", "400 / 500 GB", "Reduced"):
         assert words in page, words
+    (reduced,) = re.findall(r"<dt>Secure Boot</dt>.*?</dd>", page, re.DOTALL)
+    assert "warn" in reduced
     assert "設定済み(要件より弱い)" in await office.open("/devices/one?lang=ja")
 
 

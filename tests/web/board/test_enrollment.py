@@ -5,12 +5,24 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
+import pytest
+
+from appliance.config import Config
+from appliance.errors import Busy
 from appliance.services.clock import now_ms
 from appliance.store import events
+from appliance.store.database import Database
 from appliance.store.links import reference
 from tests.web.board.reading import Reading
 from tests.web.browser import Browser
+
+
+@pytest.fixture
+def config(config: Config) -> Config:
+    """A server at which devices can enroll."""
+    return replace(config, enroll=replace(config.enroll, lab_topic="com.apple.mgmt.External.lab"))
 
 
 async def test_a_link_is_made_shown_with_its_code_and_revoked(browser: Browser) -> None:
@@ -128,3 +140,41 @@ async def test_a_device_that_got_no_certificate_stays_on_the_page_of_its_link(
     shown = Reading((await browser.get(f"/enrollment/{reference(link.code)}")).text).text
     assert "No certificate" in shown
     assert "the device has deleted it" not in shown
+
+
+@pytest.mark.parametrize(
+    ("label", "uses", "field"), [("Lab", "0", "uses"), ("x" * 201, "5", "label")]
+)
+async def test_what_was_typed_stays_when_it_is_wrong(
+    browser: Browser, label: str, uses: str, field: str
+) -> None:
+    await browser.sign_up()
+    form = {"label": label, "uses": uses, "expires_in": "30d"}
+    shown = await browser.submit("/enrollment", form)
+
+    assert shown.status == 422
+    assert f'value="{label}"' in shown.text
+    assert f'value="{uses}"' in shown.text
+    assert '<option value="30d" selected>' in shown.text
+    assert "A link is for 1 to 100000 devices" in shown.text
+    (wrong,) = re.findall(r'<input id="(\w+)"[^>]* aria-invalid', shown.text)
+    assert wrong == field
+
+
+async def test_a_busy_store_is_no_fault_of_the_form(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await browser.sign_up()
+
+    async def busy(*_: object) -> None:
+        raise Busy("the store cannot write now: database is locked")
+
+    monkeypatch.setattr(Database, "write", busy)
+    form = {"label": "Lab", "uses": "5", "expires_in": "1d"}
+    shown = await browser.submit("/enrollment", form)
+
+    assert (shown.status, "Retry-After" in shown.headers) == (503, True)
+    assert "cannot store anything now" in shown.text
+    assert "A link is for" not in shown.text
+    assert 'value="Lab"' in shown.text
+    assert "aria-invalid" not in shown.text
