@@ -131,6 +131,7 @@ async def open_appliance(config: Config) -> AsyncIterator[Parts]:
     directory.check()
     lock = directory.lock()
     try:
+        directory.clear()
         keys = directory.read_keys()
         tls = Tls(directory, config.server)
         database = await Database.open(directory.database, backups=directory.backups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="instead of the number that counts as a proof")
     parser.add_argument("--only", choices=RUNS, action="append", help="may be given repeatedly")
     options = parser.parse_args()
+    if shutil.which("strace") is None:  # its tests would be skipped, and prove nothing
+        print("strace is missing; scripts/external-programs installs it", file=sys.stderr)
+        return 2
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder, "figures")

@@ -6,7 +6,7 @@ function localize(root) {
   for (const clock of root.querySelectorAll("time.clock:not([data-local])")) {
     const moment = new Date(clock.dateTime);
     const today = moment.toDateString() === new Date().toDateString();
-    clock.title = `${moment.toLocaleString()} (${clock.title})`;
+    clock.title = [moment.toLocaleString(), clock.title && `(${clock.title})`].join(" ").trim();
     clock.textContent = today
       ? moment.toLocaleTimeString(document.documentElement.lang, { hour12: false })
       : moment.toLocaleDateString(document.documentElement.lang, { month: "short", day: "numeric" });

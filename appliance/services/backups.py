@@ -99,21 +99,12 @@ class BackupService:
             Busy: the disk is full, or the snapshot failed.
         """
         async with self._making:
-            key = recipient_of(self._directory)
             moment = datetime.now(UTC).replace(microsecond=0)
             stem = "nightly" if nightly else "appliance"
             target = self._directory.backups / f"{stem}-{moment.strftime(_STAMP)}.tar.age"
             if target.exists():
                 raise Conflict(f"{target} exists", code="backup.exists", fix="wait a second")
-            try:
-                await self._make(target, moment, key)
-            except (OSError, sqlite3.Error) as error:
-                self._error = str(error)
-                raise Busy(f"the backup failed: {error}", fix="make room on the disk") from error
-            except ApplianceError as error:
-                self._error = str(error)
-                raise
-            self._error = ""
+            await self._try(target, moment)
         backup = _backup_of(target)
         assert backup is not None  # noqa: S101 - we gave it its name
         data = {"name": backup.name, "size_bytes": backup.size_bytes}
@@ -132,10 +123,22 @@ class BackupService:
                 await self.create(nightly=True)
             except ApplianceError as error:
                 logger.warning("backup failed", extra={logs.REASON: str(error)})
-                self._error = str(error)
                 return _RETRY_SECONDS
             await asyncio.to_thread(self._prune)
         return _LOOK_AGAIN_SECONDS
+
+    async def _try(self, target: Path, moment: datetime) -> None:
+        """Make a backup; `state` tells why the last attempt failed."""
+        failure: Exception | None = None
+        try:
+            await self._make(target, moment, recipient_of(self._directory))
+        except (OSError, sqlite3.Error, ApplianceError) as error:
+            failure = error
+        self._error = "" if failure is None else str(failure)
+        if isinstance(failure, ApplianceError):
+            raise failure
+        if failure is not None:
+            raise Busy(f"the backup failed: {failure}", fix="make room on the disk") from failure
 
     async def _make(self, target: Path, moment: datetime, key: pyrage.x25519.Recipient) -> None:
         partial, workshop = target.with_name(".partial"), target.with_name(".snapshot")

@@ -11,7 +11,8 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-# This release was made then: a clock that says less is wrong. Set with each release.
+# This release was made then: a clock that says less is wrong. Set with each release: a
+# test compares it with the dates of the changelog.
 _RELEASED = datetime(2026, 11, 20, tzinfo=UTC)
 _RELEASED_MS = int(_RELEASED.timestamp() * 1000)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -87,6 +88,28 @@ class DataDirectory:
         """Write the key that marks the directory as initialised."""
         self.write_secret(self.keys / "vault.key", vault_key)
         self._unfinished.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove what a kill left behind: half-made files, backups and restores.
+
+        Only for whoever holds the lock. A restore at work holds the lock of its own folder.
+        """
+        for folder in (self.keys, self.backups):
+            for path in folder.glob("*.partial"):  # ".partial" of a backup among them
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.backups / ".snapshot", ignore_errors=True)
+        stage = DataDirectory(self.stage)
+        if not (stage.path / "lock").is_file() or stage.path.is_symlink():
+            return
+        with suppress(DataDirectoryUnusable):
+            lock = stage.lock()
+            shutil.rmtree(stage.path, ignore_errors=True)
+            os.close(lock)
+
+    @property
+    def stage(self) -> Path:
+        """Where a restore makes the directory before it gives it its name."""
+        return self.path.with_name(f".{self.path.name}.restoring")
 
     def check(self) -> None:
         """Refuse a directory that is missing, not whole, not ours, or open to others.

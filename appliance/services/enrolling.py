@@ -131,7 +131,9 @@ class EnrollingService:
         def unit(db: Connection) -> list[LinkStory]:
             found = links.all_links(db, now)
             return [
-                _story(db, link, journeys_shown=_JOURNEYS_LISTED if place < _LISTED else 0)
+                _story(db, link, journeys_shown=_JOURNEYS_LISTED)
+                if link.state == "open" and place < _LISTED
+                else LinkStory(link=link, journeys=[], troubles=[])
                 for place, link in enumerate(found)
             ]
 
@@ -162,7 +164,8 @@ class EnrollingService:
         def unit(db: Connection) -> tuple[EnrollmentLink, list[Journey]]:
             link = links.get(db, normalise(code), now)
             reference = links.reference(link.code)
-            return link, journeys.of_link(db, reference, visit=visit, limit=_JOURNEYS_SHOWN)
+            happened = journeys.read(db, reference, limit=_JOURNEYS_SHOWN)
+            return link, journeys.of_events(db, happened, visit=visit, limit=_JOURNEYS_SHOWN)
 
         return await self._database.read(unit)
 
@@ -340,14 +343,12 @@ class EnrollingService:
 
 
 def _story(db: Connection, link: EnrollmentLink, *, journeys_shown: int) -> LinkStory:
-    reference = links.reference(link.code)
-    found = journeys.of_link(db, reference, limit=journeys_shown) if journeys_shown else []
-    troubles = [
-        event
-        for event in events.of_link(db, reference, limit=_RECENT if journeys_shown else 0)
-        if event.kind in _TROUBLES
-    ]
-    return LinkStory(link=link, journeys=found, troubles=troubles)
+    happened = journeys.read(db, links.reference(link.code), limit=journeys_shown)
+    return LinkStory(
+        link=link,
+        journeys=journeys.of_events(db, happened, limit=journeys_shown),
+        troubles=[event for event in happened[:_RECENT] if event.kind in _TROUBLES],
+    )
 
 
 def _duration_ms(value: int | str) -> int:

@@ -232,7 +232,7 @@ def certificate_state(certificate: x509.Certificate) -> CertificateState:
         subject=certificate.subject.rfc4514_string(),
         not_after=certificate.not_valid_after_utc,
         days_left=(certificate.not_valid_after_utc - datetime.now(UTC)).days,
-        fingerprint=certificates.fingerprint(certificate).hex(":").upper(),
+        fingerprint=certificates.shown_fingerprint(certificate),
     )
 
 

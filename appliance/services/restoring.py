@@ -87,7 +87,7 @@ def restore(source: Path, key_file: Path, target: Path) -> Restored:
     key = read_key(key_file)
     directory = DataDirectory(target)
     _refuse_used(directory)
-    stage = DataDirectory(directory.path.with_name(f".{directory.path.name}.restoring"))
+    stage = DataDirectory(directory.stage)
     lock = _begin(stage)
     try:
         _refuse_full(stage.path, source.stat().st_size)
@@ -185,7 +185,7 @@ def _checked(stage: DataDirectory, manifest: Manifest) -> tuple[Verified, Keys]:
         version=manifest.version,
         schema=manifest.schema,
         url=manifest.url,
-        ca_fingerprint=certificates.fingerprint(keys.ca_certificate).hex(":").upper(),
+        ca_fingerprint=certificates.shown_fingerprint(keys.ca_certificate),
         counts=dict(manifest.counts),
         members=sorted(manifest.members),
     )

@@ -13,6 +13,8 @@ from appliance.errors import Conflict, NotFound
 from appliance.mdm.device import DeviceFacts
 from appliance.store.database import Connection, from_ms
 
+_LONGEST_SERIAL_NUMBER = 14  # of Apple's; no UDID is as short
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
@@ -153,7 +155,8 @@ def get(db: Connection, enrollment_id: str) -> Device | None:
 def find_id(db: Connection, name: str) -> str | None:
     """Return the enrollment ID for an ID or a serial number, None if nothing has that name.
 
-    Both are claims of a device, so one enrolled device must not take another's name.
+    Both are claims of a device, so one enrolled device must not take another's name: neither
+    by an ID that is another's serial number, nor keep it from being named by its ID.
 
     Raises:
         Conflict: `device.ambiguous`; several enrolled devices do.
@@ -172,6 +175,8 @@ def find_id(db: Connection, name: str) -> str | None:
         {"name": name},
     ).fetchall()
     enrolled = [row[0] for row in rows if row[1]]
+    if len(enrolled) > 1 and name in enrolled and len(name) > _LONGEST_SERIAL_NUMBER:
+        return name
     if len(enrolled) > 1:
         raise Conflict(
             f"several enrolled devices are called {name}",

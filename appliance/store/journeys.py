@@ -56,14 +56,22 @@ class Journey:
         return self.refused_at is not None and self.certified_at is None
 
 
-def of_link(db: Connection, link: str, *, visit: str | None = None, limit: int) -> list[Journey]:
-    """Return the journeys that began last by a link, named by its reference; newest first.
+def read(db: Connection, link: str, *, limit: int) -> list[events.Event]:
+    """Return the events of a link, named by its reference, that `limit` journeys may have."""
+    return events.of_link(db, link, limit=limit * _EVENTS_EACH)
+
+
+def of_events(
+    db: Connection, happened: list[events.Event], *, visit: str | None = None, limit: int
+) -> list[Journey]:
+    """Return the journeys that began last; newest first.
 
     Args:
+        happened: what `read` gave.
         visit: those of one opened page alone.
     """
     begun: dict[str, Journey] = {}
-    for event in reversed(events.of_link(db, link, limit=limit * _EVENTS_EACH)):
+    for event in reversed(happened):
         profile = event.data.get("profile")
         if profile is None:
             continue

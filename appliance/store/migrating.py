@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from appliance import resources
 from appliance.errors import DataDirectoryUnusable
 
 _ROOM = 2.2
+_COPIES_KEPT = 2
 _SCHEMA = """
 SELECT type, name, tbl_name, sql FROM sqlite_schema
  WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name
@@ -41,6 +43,7 @@ def migrate(db: sqlite3.Connection, *, backups: Path | None = None) -> None:
     if version and backups is not None:
         _refuse_full(db, backups)
         copy(db, target=backups / f"before-schema-{newest:04}-from-{version:04}.db")
+        _prune(backups)
     # executescript commits first, so the transaction has to be inside the script.
     db.executescript(
         f"BEGIN IMMEDIATE;\n{_joined(pending)}\nPRAGMA user_version = {newest};\nCOMMIT;"
@@ -81,7 +84,7 @@ def check_schema(db: sqlite3.Connection) -> None:
 
 
 def copy(db: sqlite3.Connection, *, target: Path) -> None:
-    """Write a consistent copy of the database to `target`, whole or not at all."""
+    """Write a consistent copy of the database to `target`, whole and on the disk, or not at all."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial_file = target.with_name(target.name + ".partial")
     partial_file.unlink(missing_ok=True)
@@ -91,7 +94,23 @@ def copy(db: sqlite3.Connection, *, target: Path) -> None:
         db.backup(made)
     finally:
         made.close()
+    _sync(partial_file)
     partial_file.replace(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prune(backups: Path) -> None:
+    """Keep the copies of the last migrations; their names sort by schema."""
+    for path in sorted(backups.glob("before-schema-????-from-????.db"))[:-_COPIES_KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _refuse_full(db: sqlite3.Connection, backups: Path) -> None:

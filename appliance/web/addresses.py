@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import TypeAlias
 
 from aiohttp import web
+
+from appliance.web.keys import CONFIG
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
 def remote_address(request: web.Request) -> Address | None:
-    """Return the sender's address, None where there is none (a Unix socket)."""
+    """Return the sender's address, None where there is none (a Unix socket).
+
+    Behind one of `server.trusted_proxies` it is the one that the proxy names last in
+    X-Forwarded-For; None if that is no address. Nobody else is believed.
+    """
+    peer = peer_address(request)
+    proxies = [ip_network(network) for network in request.app[CONFIG].server.trusted_proxies]
+    if not within(peer, proxies):
+        return peer
+    named = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
+    for text in reversed([text.strip() for text in named if text.strip()]):
+        address = parse_address(text)
+        if not within(address, proxies):
+            return address
+    return peer
+
+
+def peer_address(request: web.Request) -> Address | None:
+    """Return the address at the other end of the connection, which may be a proxy's."""
     return parse_address(request.remote)
 
 

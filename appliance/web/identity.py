@@ -11,7 +11,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.errors import MalformedMessage, NotAuthorized
-from appliance.web.addresses import remote_address, within
+from appliance.web.addresses import peer_address, within
 from appliance.web.keys import CONFIG
 from appliance.wire import cms
 from appliance.wire.certificates import load_certificates
@@ -60,7 +60,7 @@ def _proxied_certificate(request: web.Request) -> bytes | None:
     value = request.headers.get(server.proxy_header)
     if value is None or not server.trusted_proxies:
         return None
-    if not within(remote_address(request), map(ip_network, server.trusted_proxies)):
+    if not within(peer_address(request), map(ip_network, server.trusted_proxies)):
         return None
     if value.startswith(":") and value.endswith(":"):
         try:

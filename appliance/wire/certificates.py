@@ -76,6 +76,11 @@ def fingerprint(certificate: x509.Certificate) -> bytes:
     return certificate.fingerprint(hashes.SHA256())
 
 
+def shown_fingerprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 fingerprint as Apple's systems show it: "AB:CD:…"."""
+    return fingerprint(certificate).hex(":").upper()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """What a certificate says of itself; names are common names, else the whole name."""

@@ -66,3 +66,16 @@ async def test_a_serial_number_that_two_devices_claim_names_neither(
     body = {"targets": ["C02CLAIMED"], "request_type": "ProfileList"}
     answer = await api.post("/api/v1/commands", body)
     assert (answer.status, answer.json["code"]) == (409, "device.ambiguous")
+
+
+async def test_a_device_that_takes_anothers_id_for_its_serial_number_is_not_mistaken_for_it(
+    api: Api, device: Device, other: Device
+) -> None:
+    await api.queue(other.id, "DeviceInformation", parameters={"Queries": ["SerialNumber"]})
+    command = (await other.idle()).command
+    assert command is not None
+    await other.acknowledge(command, QueryResponses={"SerialNumber": device.id})
+    await api.queue(device.id)
+    assert (await other.idle()).command is None
+    assert (await device.idle()).command is not None
+    assert (await api.device(device.id))["id"] == device.id

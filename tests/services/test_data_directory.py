@@ -153,3 +153,38 @@ def test_the_vault_key_is_written_after_everything_else(
     monkeypatch.setattr(DataDirectory, "write_secret", noting)
     asyncio.run(initialise(Config(data=tmp_path / "data"), settings="# settings\n"))
     assert written[-3:] == ["appliance.toml", "backup.recipient", "vault.key"]
+
+
+def test_what_a_kill_left_behind_goes_at_the_next_start(data: Path) -> None:
+    stage = data.with_name(".data.restoring")
+    (stage / "keys").mkdir(parents=True)
+    (stage / "lock").touch()
+    (stage / "keys" / "ca.key").touch()
+    left = [data / "backups" / ".partial", data / "keys" / "tls.key.partial"]
+    for path in left:
+        path.touch()
+    (data / "backups" / ".snapshot").mkdir()
+    (data / "backups" / ".snapshot" / "appliance.db").touch()
+    kept = [data / "backups" / "mine.txt", data / "mine.partial"]
+    for path in kept:
+        path.touch()
+
+    _open(data)
+
+    assert [path for path in (*left, stage, data / "backups" / ".snapshot") if path.exists()] == []
+    assert all(path.exists() for path in kept)
+
+
+def test_a_restore_at_work_and_a_folder_that_is_not_of_one_stay(data: Path) -> None:
+    stage = data.with_name(".data.restoring")
+    stage.mkdir()
+    (stage / "mine").touch()
+    _open(data)
+    assert (stage / "mine").exists(), "no restore has made it: there is no lock"
+
+    lock = DataDirectory(stage).lock()
+    try:
+        _open(data)
+    finally:
+        os.close(lock)
+    assert (stage / "mine").exists()

@@ -48,6 +48,21 @@ async def test_h_01_every_schema_becomes_the_present_one(tmp_path: Path, version
         check_schema(db)
 
 
+async def test_the_copies_of_the_last_two_migrations_stay(tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    for name in ("before-schema-0002-from-0001.db", "before-schema-0003-from-0002.db", "mine.db"):
+        (backups / name).touch()
+    path = tmp_path / "appliance.db"
+    _of_schema(path, 3).close()
+    await (await Database.open(path, backups=backups)).close()
+    assert sorted(one.name for one in backups.iterdir()) == [
+        "before-schema-0003-from-0002.db",
+        f"before-schema-{newest_schema():04}-from-0003.db",
+        "mine.db",
+    ]
+
+
 @pytest.mark.parametrize("dump", _KEPT, ids=lambda path: path.stem)
 async def test_h_01_a_store_of_real_devices_keeps_every_row(tmp_path: Path, dump: Path) -> None:
     path = tmp_path / "appliance.db"

@@ -7,8 +7,8 @@ import plistlib
 import socket
 import struct
 import time
-from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.device.database import rows_about
@@ -240,6 +240,4 @@ async def test_nothing_of_this_slows_the_server_down(
 
 
 def _resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
+    return psutil.Process(pid).memory_info().rss / 2**20

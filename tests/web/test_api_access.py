@@ -131,6 +131,33 @@ async def test_addresses_outside_admin_allow_are_refused(config: Config) -> None
             assert (await client.get("/readyz")).status == 200
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "status"),
+    [
+        (None, 200),
+        ("192.168.1.7", 200),
+        ("203.0.113.9", 403),
+        ("192.168.1.7, 203.0.113.9", 403),  # what the client itself said comes first
+        ("203.0.113.9, 192.168.1.7, 127.0.0.1", 200),  # the last is another of our proxies
+        ("unknown", 403),
+    ],
+)
+async def test_behind_a_trusted_proxy_the_network_is_that_of_its_client(
+    config: Config, forwarded: str | None, status: int
+) -> None:
+    config = replace(config, server=replace(config.server, trusted_proxies=("127.0.0.0/8",)))
+    async with open_appliance(config) as parts:
+        _, token = await parts.services.tokens.create("t", ["read"])
+        application = site.application(
+            config, parts.services, root=parts.keys.root_certificate, admin=True, devices=True
+        )
+        async with TestClient(TestServer(application)) as client:
+            headers = {"Authorization": f"Bearer {token}"}
+            if forwarded is not None:
+                headers["X-Forwarded-For"] = forwarded
+            assert (await client.get(DEVICES, headers=headers)).status == status
+
+
 async def test_a_token_over_its_rate_is_told_when_to_come_back(config: Config) -> None:
     config = replace(config, limits=LimitsConfig(api_per_second=3, exempt=()))
     async with open_appliance(config) as parts:
