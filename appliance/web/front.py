@@ -55,8 +55,8 @@ class Front:
         async with self._admission:
             signer = signer_of(message.signature, message.body)
             body = await mdm.answer(self._services, message.content_type, signer, message.body)
-        head = (_HEAD if body else _EMPTY_HEAD) % (_date(int(time.time())), len(body))
-        return head + body
+        head = _HEADS[mdm.content_type_of(body)] if body else _EMPTY_HEAD
+        return head % (_date(int(time.time())), len(body)) + body
 
 
 class _Connection(Watched):
@@ -184,7 +184,10 @@ class _Connection(Watched):
 
 # RFC 9110 section 6.6.1 wants the date.
 _EMPTY_HEAD = b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Length: %d\r\n\r\n"
-_HEAD = _EMPTY_HEAD.replace(b"\r\n\r\n", f"\r\nContent-Type: {mdm.XML}\r\n\r\n".encode())
+_HEADS = {
+    kind: _EMPTY_HEAD.replace(b"\r\n\r\n", f"\r\nContent-Type: {kind}\r\n\r\n".encode())
+    for kind in (mdm.XML, mdm.JSON)
+}
 
 
 @lru_cache(maxsize=1)
