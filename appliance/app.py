@@ -32,6 +32,7 @@ from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.integrity import IntegrityService
 from appliance.services.live import LiveEvents
 from appliance.services.moving import MovingService
 from appliance.services.overview import OverviewService
@@ -371,6 +372,7 @@ def _build(
         devices=DeviceService(database),
         enrolling=enrolling,
         housekeeping=Housekeeping(database, sessions),
+        integrity=IntegrityService(database),
         live=live,
         moving=MovingService(database, vault, push_certificates, push.wake),
         overview=OverviewService(

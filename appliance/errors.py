@@ -47,6 +47,12 @@ class NotAuthorized(ApplianceError):
     code = "device.not_authorized"
 
 
+class AccessRefused(NotAuthorized):
+    """Whoever asks may not use the administrator's interfaces from there, or in this way."""
+
+    code = "auth.refused"
+
+
 class EnrollmentBlocked(ApplianceError):
     """An administrator blocked this enrollment: the one case where a device is told to leave."""
 

@@ -13,6 +13,7 @@ from appliance.services.device_page import DevicePages
 from appliance.services.devices import DeviceService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import Housekeeping
+from appliance.services.integrity import IntegrityService
 from appliance.services.live import LiveEvents
 from appliance.services.moving import MovingService
 from appliance.services.overview import OverviewService
@@ -38,6 +39,7 @@ class Services:
     devices: DeviceService
     enrolling: EnrollingService
     housekeeping: Housekeeping
+    integrity: IntegrityService
     live: LiveEvents
     moving: MovingService
     overview: OverviewService

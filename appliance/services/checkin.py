@@ -28,6 +28,7 @@ from appliance.mdm.checkin import (
     TokenUpdate,
     UserAuthenticate,
 )
+from appliance.mdm.declarations import answer_without_declarations
 from appliance.services.channels import end_channels, learn
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
@@ -108,8 +109,7 @@ class CheckinService:
             case GetBootstrapToken():
                 return await self._get_bootstrap_token(signer, message, now)
             case DeclarativeManagement():
-                await self._authorize(signer, message)
-                raise NotFound("declaration", message.endpoint)
+                return await self._declarations(signer, message)
             case GetToken():
                 await self._authorize(signer, message)
                 raise InvalidRequest("no token of this service is to be had")
@@ -206,6 +206,15 @@ class CheckinService:
         sealed = await self._database.write(unit)
         token = b"" if sealed is None else self._vault.open("bootstrap_token", device_id, sealed)
         return plist.dumps({"BootstrapToken": token})
+
+    async def _declarations(self, signer: Signer, message: DeclarativeManagement) -> bytes:
+        await self._authorize(signer, message)
+        issued = await self._database.read(lambda db: certificates.by_sha256(db, signer.sha256))
+        # One that came from another server may hold declarations of that one: told that there are
+        # none, it would drop them, and perhaps its network with them.
+        if issued is not None and issued.adopted and message.endpoint != "status":
+            raise NotFound("declaration", message.endpoint)
+        return answer_without_declarations(message.endpoint)
 
     async def _authorize(
         self, signer: Signer, message: CheckinMessage, *, new_channel: bool = False

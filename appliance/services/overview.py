@@ -38,6 +38,7 @@ _IDENTITIES_SHOWN = 50
 class NeedKind(StrEnum):
     """What may need a person, the most urgent first."""
 
+    STORE_DAMAGED = "store_damaged"
     STORE_TROUBLE = "store_trouble"
     CLOCK_BEHIND = "clock_behind"
     CLOCK_LEAPT = "clock_leapt"
@@ -220,7 +221,9 @@ class OverviewService:
 
     def _trouble(self) -> list[Need]:
         trouble = self._database.trouble
-        return [Need(kind=NeedKind.STORE_TROUBLE, detail=trouble)] if trouble else []
+        damaged = self._database.is_damaged
+        kind = NeedKind.STORE_DAMAGED if damaged else NeedKind.STORE_TROUBLE
+        return [Need(kind=kind, detail=trouble)] if trouble else []
 
     def _silent_before(self, now: int) -> int:
         return now - self._config.mdm.silent_after_hours * HOUR

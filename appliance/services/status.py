@@ -12,11 +12,12 @@ from appliance.config import ServerConfig
 from appliance.errors import Busy
 from appliance.services.backups import BackupService
 from appliance.services.ca import CaStatus, CertificateAuthority
-from appliance.services.clock import is_behind, now_ms
+from appliance.services.clock import DAY, is_behind, now_ms
 from appliance.services.housekeeping import has_leapt
 from appliance.services.push import PushService, PushStatus
 from appliance.store import commands, devices
 from appliance.store.database import Database
+from appliance.store.overview import identities_ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,18 @@ class StatusService:
             return ["the clock went ahead by more than 30 days: nothing expires for a day"]
         return []
 
+    async def _identity_problems(self) -> list[str]:
+        now = now_ms()
+        ending = await self._database.read(
+            lambda db: identities_ending(db, now=now, before=now + 30 * DAY, limit=1)
+        )
+        if not ending.count:
+            return []
+        return [
+            f"the identities of {ending.count} devices end within 30 days and could not be renewed:"
+            " switch them on, or enroll them anew; `appliance device show` says how it stands"
+        ]
+
     async def overview(self) -> Overview:
         """Return the state of everything."""
         push = await self._push.status()
@@ -99,6 +112,7 @@ class StatusService:
             problems.append(push.last_error)
         if (tls_not_after - datetime.now(UTC)).days < 14:
             problems.append("the server certificate ends within 14 days")
+        problems += await self._identity_problems()
         backups = self._backups.state()
         if backups.error:
             problems.append(f"the last backup failed: {backups.error}")

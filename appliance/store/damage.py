@@ -17,7 +17,7 @@ _RESTORE = "stop everything that uses it, keep the file, and restore a backup"
 
 
 def find_damage(db: sqlite3.Connection, *, seconds: float) -> str:
-    """Look through the whole file for at most `seconds`; return what is wrong, "" if nothing."""
+    """Look through the file for at most `seconds`; return what is wrong, "" if nothing."""
     watch = threading.Timer(seconds, db.interrupt)
     watch.start()
     try:

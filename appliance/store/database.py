@@ -18,7 +18,7 @@ import aiosqlite
 
 from appliance import logs
 from appliance.errors import Busy
-from appliance.store.damage import refuse_damaged, unusable
+from appliance.store.damage import find_damage, refuse_damaged, unusable
 from appliance.store.migrating import migrate
 
 logger = logging.getLogger(__name__)
@@ -79,6 +79,11 @@ class Database:
     def trouble(self) -> str:
         """What a person has to see to; "" for nothing."""
         return self._damage or self._obstacle
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the file holds what it should not."""
+        return bool(self._damage)
 
     @classmethod
     async def open(cls, path: Path, *, backups: Path | None = None) -> Database:
@@ -165,6 +170,29 @@ class Database:
                 await source.close()
         finally:
             self._snapshots -= 1
+
+    async def find_damage(self, *, seconds: float) -> str:
+        """Look through the file for at most `seconds`; what is wrong is `trouble` from now on.
+
+        As with a snapshot, writers and readers go on meanwhile. Returns "" if nothing is wrong.
+        """
+        async with self._reading[0]:  # no checkpoint is running now, and none begins
+            self._snapshots += 1
+        try:
+            source = await _connect(self._path, readonly=True)
+            try:
+                found = await _interruptible(source, partial(find_damage, seconds=seconds))
+            except sqlite3.DatabaseError as error:
+                if _code(error) not in _DAMAGE:
+                    raise
+                found = str(error)
+            finally:
+                await source.close()
+        finally:
+            self._snapshots -= 1
+        if found:
+            self._damage = self._noted(f"the database is damaged: {found}")
+        return found
 
     async def _pump(self) -> None:
         while self._waiting:
@@ -272,12 +300,12 @@ async def _run(connection: aiosqlite.Connection, function: Callable[[Connection]
 
 
 async def _interruptible(
-    connection: aiosqlite.Connection, function: Callable[[Connection], None]
-) -> None:
+    connection: aiosqlite.Connection, function: Callable[[Connection], T]
+) -> T:
     """Run `function` in the connection's thread; if we are cancelled, stop it first."""
     work = asyncio.ensure_future(_run(connection, function))
     try:
-        await asyncio.shield(work)
+        return await asyncio.shield(work)
     except asyncio.CancelledError:
         await connection.interrupt()
         await asyncio.wait({work})

@@ -35,6 +35,7 @@ def jobs(services: Services, tls: Tls) -> list[Job]:
             nudge=tls.wanted,
         ),
         Job(name="renewals", run=services.renewals.run, timeout_seconds=_HOUR),
+        Job(name="integrity", run=services.integrity.weekly, timeout_seconds=_HOUR),
         Job(name="backup", run=services.backups.nightly, timeout_seconds=6 * _HOUR),
     ]
     if systemd.is_listening():

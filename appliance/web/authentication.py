@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.errors import InvalidRequest, NotAuthenticated, NotAuthorized, ScopeMissing, TooMany
+from appliance.errors import AccessRefused, InvalidRequest, NotAuthenticated, ScopeMissing, TooMany
 from appliance.services.sessions import Session
 from appliance.services.tokens import SCOPES, Caller
 from appliance.web import csrf
@@ -72,23 +72,23 @@ class Gate:
         """Check from where and under which name the server is asked.
 
         Raises:
-            NotAuthorized: a network outside `server.admin_allow`, a Host that is not ours (a
+            AccessRefused: a network outside `server.admin_allow`, a Host that is not ours (a
                 rebound DNS name), or a script of another site.
         """
         if is_local(request):
             return
         if not within(remote_address(request), self._allowed):
-            raise NotAuthorized(
+            raise AccessRefused(
                 "this address may not use the administrator's interfaces",
                 fix="add its network to server.admin_allow",
             )
         if not self._is_ours(host_of(f"//{request.host}")):
-            raise NotAuthorized(
+            raise AccessRefused(
                 "the Host header names another server",
                 fix="use the host of server.url, localhost, or an IP address",
             )
         if is_foreign(request):
-            raise NotAuthorized("a page of another site may not call this server")
+            raise AccessRefused("a page of another site may not call this server")
 
     async def caller(self, request: web.Request, *, sessions: bool = True) -> Caller:
         """Return who calls, once admitted and within the rate limit.
@@ -98,7 +98,7 @@ class Gate:
 
         Raises:
             NotAuthenticated: no token or session, or one that is not valid.
-            NotAuthorized: a session would change something, and the page's proof is missing.
+            AccessRefused: a session would change something, and the page's proof is missing.
             InvalidRequest: a token in the query, where logs and histories would keep it.
             TooMany: over `limits.api_per_second`.
         """
@@ -178,7 +178,7 @@ async def _session_caller(request: web.Request, cookie: str) -> Caller:
     if request.method not in SAFE_METHODS:
         given = request.headers.get("X-CSRF-Token", "")
         if not is_same_origin(request) or not csrf.matches(given, session.csrf_token):
-            raise NotAuthorized(
+            raise AccessRefused(
                 "a session changes something only from its own page",
                 why="the header X-CSRF-Token is missing or of another session",
                 fix="programs use a token: `appliance token create NAME`",

@@ -16,6 +16,7 @@ from appliance.errors import ClockWrong, Conflict, NotFound
 from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
 from appliance.web import mdm
+from appliance.web.addresses import remote_address
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.pages import (
     EnrollCodePage,
@@ -29,12 +30,14 @@ from appliance.web.pages import (
     respond,
 )
 from appliance.web.platforms import Platform, guess_platform
+from appliance.web.scep import ScepLimit
 from appliance.wire import certificates
 
 _PROFILE = "application/x-apple-aspen-config"
 _VISIT_BYTES = 5
 _VISIT = re.compile("[0-9a-f]{10}")
 ROOT = web.AppKey("root_certificate", x509.Certificate)
+DOWNLOADS = web.AppKey("profile_downloads", ScepLimit)
 
 
 async def home(request: web.Request) -> web.Response:
@@ -72,6 +75,7 @@ async def link_page(request: web.Request) -> web.Response:
 async def link_profile(request: web.Request) -> web.Response:
     """GET /e/CODE/enroll.mobileconfig: a profile with a challenge of its own."""
     enrolling = request.app[SERVICES].enrolling
+    _count(request)
     try:
         profile = await enrolling.profile(request.match_info["code"], _visit(request) or "")
     except NotFound:
@@ -123,6 +127,7 @@ def _visit(request: web.Request) -> str | None:
 
 async def open_profile(request: web.Request) -> web.Response:
     """GET /enroll/enroll.mobileconfig: the same without a link, where that is allowed."""
+    _count(request)
     try:
         return _profile(await request.app[SERVICES].enrolling.open_profile(), "enroll")
     except NotFound as error:
@@ -131,6 +136,15 @@ async def open_profile(request: web.Request) -> web.Response:
         return _refused(request, Refusal.CLOCK_WRONG, status=503)
     except Conflict:
         return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
+
+
+def _count(request: web.Request) -> None:
+    """Each profile is a row for an hour: whoever has a link must not fill the disk.
+
+    Raises:
+        TooMany: they are counted apart from the certificates, and as many may be fetched.
+    """
+    request.app[DOWNLOADS].count(remote_address(request))
 
 
 async def trust_profile(request: web.Request) -> web.Response:

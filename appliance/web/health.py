@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, genera
 
 from appliance import __version__, logs
 from appliance.config import Config
-from appliance.errors import NotAuthorized
+from appliance.errors import AccessRefused
 from appliance.services.status import Overview
 from appliance.web.authentication import Gate
 from appliance.web.keys import SERVICES
@@ -92,7 +92,7 @@ def routes(config: Config) -> list[web.RouteDef]:
     async def metrics(request: web.Request) -> web.Response:
         try:
             gate.admit(request)
-        except NotAuthorized:
+        except AccessRefused:
             return web.Response(status=403)
         body = metrics_text(await request.app[SERVICES].status.overview())
         return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})

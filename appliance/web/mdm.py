@@ -20,6 +20,7 @@ from appliance.wire import plist
 from appliance.wire.cms import Signer
 
 XML = "application/xml; charset=UTF-8"
+JSON = "application/json"
 SHORT_BODY = 32 * 1024  # longer ones are parsed in a thread
 
 _CHECKIN = "application/x-apple-aspen-mdm-checkin"
@@ -76,8 +77,15 @@ async def _act(
 
 
 def reply(body: bytes) -> web.Response:
-    """Return the response with a property list, or with nothing."""
-    return web.Response(body=body, headers={"Content-Type": XML}) if body else web.Response()
+    """Return the response with a property list or JSON, or with nothing."""
+    if not body:
+        return web.Response()
+    return web.Response(body=body, headers={"Content-Type": content_type_of(body)})
+
+
+def content_type_of(body: bytes) -> str:
+    """Return what a reply is: JSON for declarative management, a property list for all else."""
+    return JSON if body.startswith(b"{") else XML
 
 
 def _is_checkin(content_type: str) -> bool:

@@ -24,7 +24,9 @@ _MOST_ADDRESSES = 50_000
 
 
 class ScepLimit:
-    """Counts PKIOperations by address and overall: each costs the server RSA operations."""
+    """Counts by address and overall what costs the server a signature and a row: PKIOperations,
+    and profiles with a challenge.
+    """
 
     def __init__(self, limits: LimitsConfig) -> None:
         self._limits = limits
@@ -47,12 +49,12 @@ class ScepLimit:
             self._addresses.clear()
         count = self._addresses.get(address, 0) + 1
         if count > self._limits.scep_per_minute:
-            raise TooMany("too many SCEP requests from this address", 60 - now % 60)
+            raise TooMany("too many enrollments from this address", 60 - now % 60)
         # Only what passed above counts for all, or one address could use up everybody's share.
         if now != self._second:
             self._second, self._in_second = now, 0
         if self._in_second >= self._limits.scep_per_second:
-            raise TooMany("too many SCEP requests", 1)
+            raise TooMany("too many enrollments", 1)
         self._in_second += 1
         self._addresses[address] = count
         if len(self._addresses) > _MOST_ADDRESSES:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
-from appliance.errors import MalformedMessage, NotAuthorized
+from appliance.errors import AccessRefused, MalformedMessage
 from appliance.services.sessions import Session
 from appliance.web import csrf
 from appliance.web.authentication import CALLER, GATE, SESSION
@@ -31,7 +31,7 @@ def signed_in(handler: Handler) -> Handler:
     with `await form_of(request)`, or after `verify_csrf`.
 
     Raises, when called:
-        NotAuthorized: an address, Host or Origin that may not use the page.
+        AccessRefused: an address, Host or Origin that may not use the page.
     """
 
     async def guarded(request: web.Request) -> web.StreamResponse:
@@ -62,7 +62,7 @@ async def form_of(request: web.Request) -> dict[str, str]:
     """Return the fields of one of our own forms, sent by somebody who has signed in.
 
     Raises:
-        NotAuthorized: the form is not one of ours, or of another session.
+        AccessRefused: the form is not one of ours, or of another session.
         MalformedMessage, TooLarge: it is no form.
     """
     form = await read_form(request)
@@ -74,11 +74,11 @@ def verify_csrf(request: web.Request, form: Mapping[str, str]) -> None:
     """Check that a form comes from a page that this session was given.
 
     Raises:
-        NotAuthorized: it does not.
+        AccessRefused: it does not.
     """
     expected = session_of(request).csrf_token
     if not is_same_origin(request) or not csrf.matches(form.get(CSRF_FIELD, ""), expected):
-        raise NotAuthorized(
+        raise AccessRefused(
             "the form is not of a page that you opened in this session",
             fix="open the page again and repeat",
         )

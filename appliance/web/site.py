@@ -52,6 +52,7 @@ def application(
     app[BODIES] = Bodies(config.limits.bodies_mib << 20)
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
+    app[enroll.DOWNLOADS] = scep.ScepLimit(config.limits)
     app.on_shutdown.append(_end_streams)
     app.on_response_prepare.append(_make_safe)
     app.add_routes(health.routes(config))

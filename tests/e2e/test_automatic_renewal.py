@@ -61,7 +61,7 @@ async def _enrolled(server: ClockworkServer, count: int) -> list[Device]:
 
 async def _until(api: Api, device: Device, state: str) -> dict[str, Any]:
     """What the API shows once the renewal has that state."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             shown = await api.device(device.id)
             if shown["renewal"] == state:
@@ -142,8 +142,16 @@ async def test_one_that_fails_or_ends_unfetched_is_sent_again(clockwork: Clockwo
         shown = await api.device(refuses.id)
         assert (shown["renewal"], shown["renewal_problem"]) == ("failed", "It did not work.")
         assert (shown["renewal_command"], shown["queue_depth"]) == (first, 0)
+        problems = (await api.get("/api/v1/status")).json["problems"]
+        assert not [one for one in problems if "identities" in one], "there is time"
 
-    async with _started(clockwork, "+15d") as api, asyncio.timeout(20):
+    async with _started(clockwork, "+15d") as api, asyncio.timeout(60):
+        (trouble,) = [
+            one
+            for one in (await api.get("/api/v1/status")).json["problems"]
+            if "devices end within 30 days" in one
+        ]
+        assert "switch them on" in trouble
         assert (await _until(api, refuses, "waiting"))["renewal_command"] != first
         while (await _until(api, sleeps, "waiting"))["renewal_command"] == slept:
             await asyncio.sleep(0.05)

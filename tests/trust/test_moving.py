@@ -275,3 +275,13 @@ async def test_a_certificate_that_has_ended_does_not_come(api: Api, former: Form
         not_after=now - timedelta(days=1),
     )
     assert (await device.idle()).status == 400
+
+
+async def test_a_moved_device_keeps_the_declarations_of_its_former_server(former: Former) -> None:
+    device = await former.moved()
+    await former.expect(device)
+    reports = await device.check_in("DeclarativeManagement", Endpoint="status", Data=b"{}")
+    assert reports.status == 200
+    for endpoint in ("tokens", "declaration-items"):
+        reply = await device.check_in("DeclarativeManagement", Endpoint=endpoint)
+        assert reply.status == 404, "told of an empty set, it would drop them all"

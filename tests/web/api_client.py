@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from appliance.store import certificates, commands, devices, enrollments
 from appliance.store.certificates import Issued
 
 TOPIC = "com.apple.mgmt.External.tests"
-NOW = 1_800_000_000_000
+NOW = int(time.time() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

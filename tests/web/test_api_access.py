@@ -103,7 +103,7 @@ async def test_our_own_names_and_addresses_are_let_in(api: ApiClient, host: str)
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
 async def test_d16_a_page_of_another_site_is_refused(api: ApiClient, origin: str) -> None:
     answer = await api.call("GET", DEVICES, headers={"Origin": origin})
-    assert answer.status == 403
+    assert (answer.status, answer.json["code"]) == (403, "auth.refused")
     preflight = await api.call("OPTIONS", DEVICES, token=None, headers={"Origin": origin})
     for given in (answer, preflight):
         assert "Access-Control-Allow-Origin" not in given.headers

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
-from appliance.config import LimitsConfig
+from appliance.app import open_appliance
+from appliance.config import Config, LimitsConfig
 from appliance.errors import Busy, TooMany
+from appliance.web import site
 from appliance.web.addresses import parse_address, within
 from appliance.web.scep import ScepLimit
 from tests.device.server import RunningServer
@@ -116,6 +120,26 @@ def test_one_address_cannot_use_up_the_share_of_all() -> None:
     assert refused >= 45 - 5  # a minute may have turned in between
     limit.count(other)
     limit.count(None)
+
+
+async def test_whoever_has_a_link_cannot_fill_the_store_with_profiles(config: Config) -> None:
+    config = replace(
+        config,
+        enroll=replace(config.enroll, lab_topic="com.apple.mgmt.External.lab", open=True),
+        limits=LimitsConfig(exempt=(), scep_per_minute=3),
+    )
+    async with open_appliance(config) as parts:
+        link = await parts.services.enrolling.create_link()
+        application = site.application(
+            config, parts.services, root=parts.keys.root_certificate, admin=True, devices=True
+        )
+        async with TestClient(TestServer(application)) as client:
+            paths = (f"/e/{link.code}/enroll.mobileconfig", "/enroll/enroll.mobileconfig")
+            answers = [await client.get(path) for path in paths * 8]
+            assert (await client.get(f"/e/{link.code}")).status == 200, "the page stays open"
+    refused = [answer for answer in answers if answer.status == 429]
+    assert len(refused) >= 16 - 6  # a minute may have turned in between
+    assert 1 <= int(refused[0].headers["Retry-After"]) <= 60
 
 
 def test_addresses_in_every_form_are_understood() -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from aiohttp import web
 
-from appliance.errors import NotAuthorized
+from appliance.errors import AccessRefused
 from appliance.services.overview import Home
 from appliance.web import enroll
 from appliance.web.authentication import GATE
@@ -45,7 +45,7 @@ async def home(request: web.Request) -> web.StreamResponse:
     """GET /: the board; for an address or a Host that may not see it, that the server runs."""
     try:
         request.app[GATE].admit(request)
-    except NotAuthorized:
+    except AccessRefused:
         return await enroll.home(request)
     return await _home(request)
 

@@ -10,11 +10,11 @@ from aiohttp import web
 
 from appliance.config import Config
 from appliance.errors import (
+    AccessRefused,
     ApplianceError,
     Busy,
     Conflict,
     InvalidRequest,
-    NotAuthorized,
     SignInRefused,
     TooMany,
 )
@@ -150,7 +150,7 @@ async def _admitted(request: web.Request, session: Session, wanted: str) -> web.
 async def _own_form(request: web.Request) -> dict[str, str]:
     """Without a session there is no CSRF token, but the browser says whose form it is."""
     if not is_same_origin(request):
-        raise NotAuthorized("a page of another site may not sign anybody in")
+        raise AccessRefused("a page of another site may not sign anybody in")
     return await read_form(request)
 
 

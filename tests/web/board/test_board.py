@@ -12,6 +12,7 @@ from appliance.simulator.cms import pem
 from appliance.simulator.keys import key_pem
 from appliance.web.csrf import masked, matches
 from tests.device.server import lab_push_certificate
+from tests.store.test_integrity import damage
 from tests.web.api_client import TOPIC, ApiClient, enroll
 from tests.web.browser import Browser, Shown
 
@@ -55,6 +56,17 @@ async def test_the_verdict_counts_and_names_who_is_silent(aki: Browser, api: Api
     assert "2 of 3 devices answer." in text
     assert "3 days ago" in text
     assert "B" in Reading(text).device_names()
+
+
+async def test_e_10_a_damaged_store_is_the_first_that_needs_a_person(aki: Browser) -> None:
+    damage(aki.parts.directory.database)
+    await aki.parts.services.integrity.check()
+    page = (await aki.get("/")).text
+    assert "The database is damaged" in page
+    assert "restore a backup" in page
+    assert "データベースが破損しています" in (await aki.get("/?lang=ja")).text
+    ready = await aki.get("/readyz")
+    assert (ready.status, "the database is damaged" in ready.text) == (503, True)
 
 
 async def test_what_needs_a_person_goes_away_when_it_is_done(aki: Browser, api: ApiClient) -> None:
