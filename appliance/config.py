@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
@@ -338,8 +339,15 @@ def _parsed(text: str, expected: Any) -> Any:
     if expected is int and re.fullmatch(r"-?\d+", text):
         return int(text)
     if expected == tuple[str, ...]:
-        return [entry.strip() for entry in text.split(",") if entry.strip()]
+        return _listed(text)
     return text
+
+
+def _listed(text: str) -> Any:
+    """Read a list as in the file, or texts with commas between them."""
+    with suppress(tomllib.TOMLDecodeError):  # "[::1]:8443" is no list
+        return tomllib.loads(f"list = {text}")["list"]
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 def _line_of(text: str, key: str) -> str:

@@ -41,6 +41,8 @@ def configure(format_name: str, level: str) -> None:
     """Send the records of all our loggers to stderr as `text` or `json` lines."""
     handler = LimitedHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if format_name == "json" else _TextFormatter())
+    # What no line shows need not be found out for each; these are Python's documented switches.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -63,3 +63,18 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, expected: 
 )
 def test_a_url_that_devices_can_use_is_accepted(url: str) -> None:
     assert ServerConfig(url=url).base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("text", "listen"),
+    [
+        ("127.0.0.1:1, [::1]:2", ("127.0.0.1:1", "[::1]:2")),
+        ("[::1]:2", ("[::1]:2",)),
+        ('["127.0.0.1:1", "[::1]:2"]', ("127.0.0.1:1", "[::1]:2")),
+    ],
+)
+def test_a_list_in_the_environment_is_written_as_in_the_file_or_with_commas(
+    tmp_path: Path, text: str, listen: tuple[str, ...]
+) -> None:
+    config = Config.load(tmp_path, environment={"APPLIANCE_SERVER__LISTEN": text})
+    assert config.server.listen == listen

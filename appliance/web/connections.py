@@ -91,13 +91,21 @@ class Connection(web.RequestHandler, Watched):
 
     __slots__ = ("_among", "_head_at", "_opened_at", "_unread_since", "address", "handshake")
 
-    def __init__(self, server: web.Server, among: Connections, address: Address | None) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        among: Connections,
+        address: Address | None,
+        *,
+        begun_at: float | None = None,
+    ) -> None:
+        """Take since when its first request has been arriving, as loop time; None: from now on."""
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, **OPTIONS)
         self.address = address
         self.handshake = None
         self._among = among
-        self._opened_at = self._head_at = loop.time()
+        self._opened_at = self._head_at = loop.time() if begun_at is None else begun_at
         self._unread_since = 0.0
 
     def data_received(self, data: bytes) -> None:
@@ -253,7 +261,9 @@ class Connections:
         self._timer.cancel()
         answers = [connection.finish() for connection in tuple(self._open)]
         if waiting := [answer for answer in answers if answer is not None]:
-            await asyncio.wait(waiting, timeout=_FINISH_SECONDS)
+            _, late = await asyncio.wait(waiting, timeout=_FINISH_SECONDS)
+            for answer in late:
+                answer.cancel()
 
     def _drop_waiting(self, among: Iterable[Watched], count: int) -> int:
         now = self._loop.time()

@@ -77,6 +77,7 @@ class _Connection(Watched):
         self._is_last = False
         self._waits_since = self._loop.time()
         self._unread_since = 0.0
+        self._deadline: asyncio.TimerHandle | None = None  # of a message that is not whole yet
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses
@@ -84,6 +85,7 @@ class _Connection(Watched):
     def connection_lost(self, exc: Exception | None) -> None:
         self._among.discard(self)
         self._transport = None
+        self._forget_deadline()
 
     def pause_writing(self) -> None:
         self._unread_since = self._loop.time()
@@ -99,14 +101,16 @@ class _Connection(Watched):
         if self._answering is not None:
             self._transport.pause_reading()  # or it could grow without end
             return
+        if not is_begun:
+            self._waits_since = self._loop.time()
         message = read_plain_message(data, self._front.starts, self._front.longest)
         if message is None or self._unread_since:
             self._hand_over()
         elif message.is_whole:
+            self._forget_deadline()
             self._answering = self._loop.create_task(self._answer(message, len(data)))
         elif not is_begun:
-            self._waits_since = self._loop.time()
-            self._loop.call_later(_WHOLE_WITHIN_SECONDS, self._hand_over_unfinished)
+            self._deadline = self._loop.call_later(_WHOLE_WITHIN_SECONDS, self._hand_over)
 
     async def _answer(self, message: PlainMessage, length: int) -> None:
         try:
@@ -131,9 +135,10 @@ class _Connection(Watched):
         transport = self._transport
         self._transport = None
         self._among.discard(self)
+        self._forget_deadline()
         if transport is None or transport.is_closing():
             return
-        connection = Connection(self._server, self._among, self.address)
+        connection = Connection(self._server, self._among, self.address, begun_at=self._waits_since)
         self._among.add(connection)
         transport.set_protocol(connection)
         connection.connection_made(transport)
@@ -142,9 +147,10 @@ class _Connection(Watched):
         transport.resume_reading()  # before aiohttp may pause it for reasons of its own
         connection.data_received(self._received)
 
-    def _hand_over_unfinished(self) -> None:
-        if self._received and self._answering is None:
-            self._hand_over()
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     @property
     def waits_since(self) -> float | None:

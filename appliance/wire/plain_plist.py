@@ -13,13 +13,15 @@ from typing import Any, TypeAlias
 
 Value: TypeAlias = "str | int | float | bool | bytes | datetime | list[Value] | dict[str, Value]"
 
-_START = (
+MAX_DEPTH = 32
+
+APPLE_PROLOG = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN"'
-    b' "http://www.apple.com/DTDs/PropertyList-1.0.dtd">\n<plist version="1.0">\n'
+    b' "http://www.apple.com/DTDs/PropertyList-1.0.dtd">\n'
 )
+_START = APPLE_PROLOG + b'<plist version="1.0">\n'
 _END = b"</plist>\n"
 _LONGEST = 32 * 1024
-_MOST_LEVELS = 32
 
 # What stands for itself in XML: a carriage return and what is no XML character do not.
 _TEXT = r"[^<>&\r\x00-\x08\x0b-\x1f\ufffe\uffff]*+"
@@ -83,6 +85,6 @@ def _build(
         if tag == "dict" or tag == "array":
             stack.append(container)
             container = value
-            if len(stack) > _MOST_LEVELS:
+            if len(stack) > MAX_DEPTH:
                 return None
     return container[0] if not stack and len(container) == 1 else None

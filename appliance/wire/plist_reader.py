@@ -14,18 +14,12 @@ from datetime import UTC, datetime
 from xml.parsers import expat
 
 from appliance.errors import MalformedMessage
-from appliance.wire.plain_plist import Value, read_plain
+from appliance.wire.plain_plist import APPLE_PROLOG, MAX_DEPTH, Value, read_plain
 
-MAX_DEPTH = 32
 MAX_BYTES = 16 * 1024 * 1024
 MAX_TAGS = 500_000  # far above what a list of applications of 4 MiB holds
 
-_APPLE_PROLOG = (
-    b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN"'
-    b' "http://www.apple.com/DTDs/PropertyList-1.0.dtd">\n'
-)
-_APPLE_PROLOG_LENGTH = len(_APPLE_PROLOG)
-_APPLE_START = _APPLE_PROLOG + b"<plist"
+_APPLE_START = APPLE_PROLOG + b"<plist"
 
 
 def read(data: bytes) -> dict[str, Value]:
@@ -53,7 +47,7 @@ def _read_any(data: bytes) -> dict[str, Value]:
     parser = reader.parser()
     if data.startswith(_APPLE_START):
         # What devices send: nothing to check before <plist>, so expat need not read it.
-        data, lines = data[_APPLE_PROLOG_LENGTH:], 2
+        data, lines = data[len(APPLE_PROLOG) :], 2
     else:
         _watch_prolog(parser)
         lines = 0

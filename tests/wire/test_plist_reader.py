@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import MalformedMessage
+from appliance.wire.plain_plist import MAX_DEPTH
 from appliance.wire.plist import loads, to_json
-from appliance.wire.plist_reader import MAX_DEPTH, MAX_TAGS
+from appliance.wire.plist_reader import MAX_TAGS
 
 CAPTURES = Path(__file__).parents[2] / ".." / "shared" / "captures"
 IDLE = plistlib.dumps({"Status": "Idle", "UDID": "D4D56083-BFB0-5047-8BDF-2727BACDC59B"})

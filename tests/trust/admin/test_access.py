@@ -56,6 +56,21 @@ async def test_d_07_a_removed_administrator_is_out_at_once(browser: Browser) -> 
     assert (await browser.get("/devices")).location.startswith("/login")
 
 
+async def test_a_form_outlives_neither_its_session_nor_the_password(browser: Browser) -> None:
+    accounts, sessions = browser.parts.services.accounts, browser.parts.services.sessions
+    stale = (await browser.sign_up()).csrf_token
+    await sessions.end(browser.cookie or "")
+    form = {"csrf_token": stale, "uses": "1", "expires_in": "1d"}
+    assert (await browser.submit("/enrollment", form)).location.startswith("/login")
+    current = (await browser.sign_up()).csrf_token
+    assert current != stale
+    assert (await browser.submit("/enrollment", form)).status == 403, "of another session"
+    await accounts.set_password(NAME, "another good password")
+    again = await browser.submit("/enrollment", {**form, "csrf_token": current})
+    assert again.location.startswith("/login")
+    assert await browser.parts.services.enrolling.links() == []
+
+
 async def test_d_07_a_restart_revives_no_session_and_no_token(config: Config) -> None:
     async with open_appliance(config) as parts:
         accounts, tokens = parts.services.accounts, parts.services.tokens
