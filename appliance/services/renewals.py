@@ -130,10 +130,14 @@ class RenewalService:
         self._wake()
         return Queued(id=waits, target=enrollment_id)
 
-    async def of(self, enrollment_id: str) -> Renewal | None:
-        """Return how the renewal of a device stands, None if it has no identity."""
+    async def of(self, name: str) -> Renewal | None:
+        """Return how the renewal of a device stands, None if it has no identity.
+
+        Raises:
+            NotFound: there is no such device.
+        """
         now = now_ms()
-        return await self._database.read(lambda db: self.look(db, enrollment_id, now))
+        return await self._database.read(lambda db: self.look(db, devices.named(db, name), now))
 
     def look(self, db: Connection, enrollment_id: str, now: int) -> Renewal | None:
         """As `of`, within a read of the caller's."""

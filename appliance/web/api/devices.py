@@ -97,8 +97,9 @@ def _name(request: web.Request) -> str:
 
 async def _shown(request: web.Request) -> web.Response:
     services = services_of(request)
-    details = await services.devices.details(_name(request))
-    return answer(device_answer(details, await services.renewals.of(details.device.id)))
+    renewal = await services.renewals.of(_name(request))
+    details = await services.devices.details(_name(request))  # after it: what waits is counted
+    return answer(device_answer(details, renewal))
 
 
 def device_answer(details: DeviceDetails, renewal: Renewal | None) -> DeviceAnswer:
