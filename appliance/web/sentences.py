@@ -89,6 +89,9 @@ SENTENCES: Mapping[str, Sentence] = {
     "command.ordered": _entry(
         text("%(by)s sent %(request_type)s to %(device)s: “%(reason)s”"), "command"
     ),
+    "command.ordered.unexplained": _entry(
+        text("%(by)s sent %(request_type)s to %(device)s"), "command"
+    ),
     "secret.shown": _entry(
         text("%(by)s looked at the secrets of %(request_type)s on %(device)s: “%(reason)s”"), "key",
         "warn",
@@ -136,7 +139,10 @@ _LONGEST_VALUE = 120
 
 def sentence_of(kind: str, data: Mapping[str, Any]) -> Sentence:
     """Return the sentence of an event; one of another release is named by its kind."""
-    return SENTENCES.get(f"{kind}.{data.get('status')}") or SENTENCES.get(kind) or _UNKNOWN
+    status = data.get("status")
+    if kind == "command.ordered" and not data.get("reason"):
+        status = "unexplained"
+    return SENTENCES.get(f"{kind}.{status}") or SENTENCES.get(kind) or _UNKNOWN
 
 
 def sentence(

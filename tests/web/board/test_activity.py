@@ -36,6 +36,16 @@ def happened(office: Office, kind: str, **data: Any) -> None:
         events.add(db, kind, now_ms(), data=data)
 
 
+async def test_an_order_without_a_reason_quotes_none(office: Office) -> None:
+    happened(office, "command.ordered", by="Aki", request_type="DeviceLock", reason="")
+    happened(office, "command.ordered", by="Aki", request_type="EraseDevice", reason="lost")
+
+    erased, locked, *_ = await feed(office)
+    assert erased.endswith(": “lost”")
+    assert "sent DeviceLock" in locked
+    assert "“" not in locked
+
+
 async def test_a_command_is_one_line_that_tells_how_far_it_is(office: Office) -> None:
     (command,) = await queue(office, "one")
     assert [line for line in await feed(office) if "ProfileList" in line] == [
