@@ -87,7 +87,7 @@ async def test_d10_a_token_is_shown_once(api: ApiClient) -> None:
     assert made.headers["Cache-Control"] == "no-store"
     listed = await api.call("GET", "/api/v1/tokens")
     assert "ci" in listed.text
-    assert made.json["token"].rpartition("_")[2] not in listed.text
+    assert made.json["token"].split("_", 2)[2] not in listed.text
     assert (await api.call("POST", "/api/v1/tokens", {"name": "ci"})).status == 409
     unknown = await api.call("POST", "/api/v1/tokens", {"name": "x", "scopes": ["root"]})
     assert (unknown.status, unknown.json["errors"][0]["pointer"]) == (422, "/scopes")
