@@ -9,6 +9,7 @@ signature are checked.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -43,10 +44,15 @@ class Shape(Generic[T]):
 
 
 class Familiar(Generic[T]):
-    """The shapes that were verified last, found by how they begin."""
+    """Shapes that were verified, found by how they begin.
+
+    When there are too many, one by chance makes room. If it were the oldest, a fleet a little
+    larger than this, whose devices come in turn, would find none of its shapes here.
+    """
 
     def __init__(self) -> None:
         self._shapes: dict[bytes, Shape[T]] = {}
+        self._kept: list[bytes] = []  # the keys, to choose from
         self._starts: dict[int, None] = {}
 
     def recognise(self, message: bytes, content: bytes) -> T | None:
@@ -105,8 +111,13 @@ class Familiar(Generic[T]):
         self._keep(message[: min(place[0] for place in places)], shape)
 
     def _keep(self, beginning: bytes, shape: Shape[T]) -> None:
-        if len(self._shapes) >= _MOST_SHAPES:
-            del self._shapes[next(iter(self._shapes))]  # the oldest
+        if beginning not in self._shapes:
+            if len(self._kept) < _MOST_SHAPES:
+                self._kept.append(beginning)
+            else:
+                place = secrets.randbelow(_MOST_SHAPES)
+                del self._shapes[self._kept[place]]
+                self._kept[place] = beginning
         if len(self._starts) >= _MOST_STARTS:
             del self._starts[next(iter(self._starts))]
         self._shapes[beginning] = shape

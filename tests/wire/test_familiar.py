@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 from appliance.errors import ApplianceError, BadSignature
 from appliance.wire import cms, signing
+from appliance.wire.familiar import Familiar
 from tests.wire.openssl import identity
 
 _FIRST = b"<plist>Idle</plist>"
@@ -74,3 +79,21 @@ def test_two_devices_are_never_taken_for_each_other() -> None:
     spliced = _sign(_SECOND, "one")[:-256] + _sign(_SECOND, "two")[-256:]
     with pytest.raises(BadSignature):
         cms.verify_detached(spliced, _SECOND, allow_sha1=False)
+
+
+def test_a_fleet_larger_than_what_is_kept_stays_familiar_for_the_most_part() -> None:
+    us = identity("rsa", "familiar")
+    assert isinstance(us.key, rsa.RSAPrivateKey)
+    signature = us.key.sign(_FIRST, PKCS1v15(), hashes.SHA256())
+    familiar: Familiar[int] = Familiar()
+    recognised = 0
+    for number in (*range(4500), *range(4500), *range(4500)):
+        message = f"{number:06}".encode() + signature
+        if familiar.recognise(message, _FIRST) is not None:
+            recognised += 1
+            continue
+        familiar.learn(
+            message, number, public_key=us.key.public_key(),
+            algorithm=SignatureAlgorithmOID.RSA_WITH_SHA256, digest="sha256", signature=signature,
+        )  # fmt: skip
+    assert recognised > 4500
