@@ -61,7 +61,8 @@ class Simulator:
 
     async def connect(self) -> str:
         """Let all devices work off their queues."""
-        return await self.run("-uuids", "all", "devices-connect", "-w", "4")
+        # One worker: of several, mdmb 0.1.0 now and then ends in a panic of its own.
+        return await self.run("-uuids", "all", "devices-connect", "-w", "1")
 
 
 WEB_CLIP = {
