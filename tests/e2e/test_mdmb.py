@@ -45,8 +45,9 @@ class Simulator:
             capture_output=True,
             text=True,
             timeout=120,
-            check=True,
+            check=False,
         )
+        assert done.returncode == 0, done.stderr[:3000]
         return done.stdout + done.stderr
 
     async def create(self, count: int) -> list[str]:
