@@ -5,6 +5,7 @@ from __future__ import annotations
 from appliance.mdm import device
 from appliance.mdm.checkin import TokenUpdate
 from appliance.mdm.device import DeviceFacts
+from appliance.services.vault import Vault
 from appliance.store import awaited, commands, devices, enrollments, escrow, pushes
 from appliance.store.database import Connection
 
@@ -22,6 +23,25 @@ def learn(db: Connection, message: TokenUpdate) -> None:
     updated = device.updated_by_token_update(facts, message)
     if updated != facts:
         devices.put_facts(db, device_id, updated)
+
+
+def take_token(db: Connection, vault: Vault, message: TokenUpdate, now: int) -> int:
+    """Store a TokenUpdate that the channel may send; return its tally, 1 if it is new."""
+    enrollment_id = message.enrollment.id
+    tally = enrollments.complete(db, message, now)
+    pushes.reset(db, enrollment_id)
+    if message.unlock_token is not None:
+        keep(db, vault, enrollment_id, "unlock_token", message.unlock_token, now)
+    learn(db, message)
+    pushes.request_for_backlog(db, enrollment_id, now)
+    return tally
+
+
+def keep(
+    db: Connection, vault: Vault, enrollment_id: str, kind: str, token: bytes, now: int
+) -> None:
+    """Escrow a token of the enrollment, sealed."""
+    escrow.put(db, enrollment_id, kind, vault.seal(kind, enrollment_id, token), now)
 
 
 def end_channels(db: Connection, device_id: str, now: int) -> None:

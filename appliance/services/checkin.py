@@ -29,7 +29,7 @@ from appliance.mdm.checkin import (
     UserAuthenticate,
 )
 from appliance.mdm.declarations import answer_without_declarations
-from appliance.services.channels import end_channels, learn
+from appliance.services.channels import end_channels, keep, take_token
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
 from appliance.services.push_certificates import PushCertificates
@@ -42,7 +42,6 @@ from appliance.store import (
     escrow,
     events,
     links,
-    pushes,
 )
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
@@ -154,16 +153,9 @@ class CheckinService:
 
         def unit(db: Connection) -> None:
             enrollments.authorize(db, enrollment, signer.sha256, new_channel=True)
-            tally = enrollments.complete(db, message, now)
-            pushes.reset(db, enrollment.id)
-            if message.unlock_token is not None:
-                sealed = self._vault.seal("unlock_token", enrollment.id, message.unlock_token)
-                escrow.put(db, enrollment.id, "unlock_token", sealed, now)
-            learn(db, message)
-            if tally == 1:
+            if take_token(db, self._vault, message, now) == 1:
                 link = _link_reference(db, signer)
                 events.add(db, "device.enrolled", now, enrollment_id=enrollment.id, link=link)
-            pushes.request_for_backlog(db, enrollment.id, now)
 
         await self._database.write(unit)
         self._wake()
@@ -189,8 +181,7 @@ class CheckinService:
             if message.bootstrap_token is None:
                 escrow.archive(db, device_id, "bootstrap_token", now)
                 return
-            sealed = self._vault.seal("bootstrap_token", device_id, message.bootstrap_token)
-            escrow.put(db, device_id, "bootstrap_token", sealed, now)
+            keep(db, self._vault, device_id, "bootstrap_token", message.bootstrap_token, now)
 
         await self._database.write(unit)
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from appliance.errors import Conflict, DataDirectoryUnusable, MalformedMessage, NotInitialised
 from appliance.services.mounts import refuse_network
+from appliance.store.disk import sync
 from appliance.wire import certificates
 
 _TLS_RENEW_DAYS = 30
@@ -240,9 +241,7 @@ class DataDirectory:
     def publish(self, partial: Path, path: Path) -> None:
         """Give a file that is whole and on the disk its name."""
         partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        sync(path.parent)
 
     def _refuse_used(self) -> None:
         if not self.path.is_dir():

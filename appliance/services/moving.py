@@ -22,11 +22,11 @@ from appliance.errors import Busy, Conflict, InvalidRequest, NotFound
 from appliance.mdm import device
 from appliance.mdm.checkin import Authenticate, CheckinMessage, SetBootstrapToken, TokenUpdate
 from appliance.mdm.enrollment import EnrollmentID
-from appliance.services.channels import end_channels, learn
+from appliance.services.channels import end_channels, keep, take_token
 from appliance.services.clock import DAY, now_ms
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.vault import Vault
-from appliance.store import awaited, certificates, devices, enrollments, escrow, events, pushes
+from appliance.store import awaited, certificates, devices, enrollments, events
 from appliance.store.awaited import Awaited, AwaitedDevice
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database, from_ms
@@ -209,19 +209,12 @@ class MovingService:
         _refuse_arrived(db, enrollment)
         if isinstance(message, SetBootstrapToken):
             if message.bootstrap_token is not None:
-                self._keep(db, enrollment.id, "bootstrap_token", message.bootstrap_token, now)
+                token = message.bootstrap_token
+                keep(db, self._vault, enrollment.id, "bootstrap_token", token, now)
             return
-        if enrollments.complete(db, message, now) == 1 and not enrollment.is_user_channel:
+        tally = take_token(db, self._vault, message, now)
+        if tally == 1 and not enrollment.is_user_channel:
             events.add(db, "device.moved", now, enrollment_id=enrollment.id)
-        pushes.reset(db, enrollment.id)
-        if message.unlock_token is not None:
-            self._keep(db, enrollment.id, "unlock_token", message.unlock_token, now)
-        learn(db, message)
-        pushes.request_for_backlog(db, enrollment.id, now)
-
-    def _keep(self, db: Connection, enrollment_id: str, kind: str, token: bytes, now: int) -> None:
-        sealed = self._vault.seal(kind, enrollment_id, token)
-        escrow.put(db, enrollment_id, kind, sealed, now)
 
     async def _check_topic(self, topic: str) -> None:
         expected = await self._push_certificates.topic()

@@ -33,6 +33,7 @@ from appliance.services.vault import Vault
 from appliance.services.vault_proof import check_proof
 from appliance.store import events, restored
 from appliance.store.database import Connection, Database
+from appliance.store.disk import sync
 from appliance.store.migrating import check_schema, newest_schema, schema_version
 from appliance.store.restored import Closed, Judge, RestoredCommand
 from appliance.wire import certificates
@@ -100,7 +101,7 @@ def restore(source: Path, key_file: Path, target: Path) -> Restored:
         _sync(stage.path)
         _refuse_used(directory)
         stage.path.rename(directory.path)
-        _sync_folder(directory.path.parent)
+        sync(directory.path.parent)
     except BaseException:
         shutil.rmtree(stage.path, ignore_errors=True)
         raise
@@ -270,13 +271,5 @@ def _give_to_owner(stage: Path, target: Path) -> None:
 def _sync(path: Path) -> None:
     for folder, _, files in os.walk(path):
         for name in files:
-            _sync_folder(Path(folder, name))
-        _sync_folder(Path(folder))
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(Path(folder, name))
+        sync(Path(folder))

@@ -9,6 +9,9 @@ from appliance.mdm.checkin import TokenUpdate
 from appliance.mdm.enrollment import EnrollmentID
 from appliance.store.database import Connection
 
+# An enrolled device that is not blocked, `e`; channels of users are not.
+MANAGED = "e.device_id IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL"
+
 # The hot path: the certificate is looked up on the device channel, which owns its users.
 _AUTHORIZE = """
 SELECT device.certificate_sha256, device.state, device.blocked_at, certificate.revoked_at,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sqlite3
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from appliance import resources
 from appliance.errors import DataDirectoryUnusable
+from appliance.store.disk import sync
 
 _ROOM = 2.2
 _COPIES_KEPT = 2
@@ -94,17 +94,9 @@ def copy(db: sqlite3.Connection, *, target: Path) -> None:
         db.backup(made)
     finally:
         made.close()
-    _sync(partial_file)
+    sync(partial_file)
     partial_file.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)
 
 
 def _prune(backups: Path) -> None:

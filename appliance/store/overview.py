@@ -9,11 +9,10 @@ from typing import Any
 
 from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection, from_ms
+from appliance.store.enrollments import MANAGED
 
 # Names are claims of a device and may be long; a list needs no more of one than this.
 _NAME = "substr(coalesce(nullif(d.name, ''), d.serial_number, e.id), 1, 120)"
-
-_MANAGED = "e.device_id IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL"
 
 _LATEST_COMMANDS = 2_000
 
@@ -70,7 +69,7 @@ def silent(db: Connection, *, before: int, limit: int) -> Concern:
         SELECT e.id, {_NAME}, e.last_seen_at, '', count(*) OVER ()
           FROM enrollments AS e
           LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE {_MANAGED} AND e.last_seen_at < :before
+         WHERE {MANAGED} AND e.last_seen_at < :before
          ORDER BY e.last_seen_at
          LIMIT :limit
         """,
@@ -87,7 +86,7 @@ def push_refused(db: Connection, *, limit: int) -> Concern:
           FROM pushes AS p
           JOIN enrollments AS e ON e.id = p.enrollment_id
           LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE {_MANAGED} AND p.refused_at IS NOT NULL
+         WHERE {MANAGED} AND p.refused_at IS NOT NULL
          ORDER BY p.refused_at DESC
          LIMIT :limit
         """,
@@ -167,7 +166,7 @@ def identities_ending(db: Connection, *, now: int, before: int, limit: int) -> C
           FROM enrollments AS e
           JOIN certificates AS c ON c.sha256 = e.certificate_sha256
           LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE {_MANAGED} AND c.not_after < :before
+         WHERE {MANAGED} AND c.not_after < :before
            AND c.not_after - :now < (c.not_after - c.issued_at) / 4
          ORDER BY c.not_after
          LIMIT :limit
@@ -185,7 +184,7 @@ def identities(db: Connection, *, limit: int) -> list[Identity]:
           FROM enrollments AS e
           JOIN certificates AS c ON c.sha256 = e.certificate_sha256
           LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE {_MANAGED}
+         WHERE {MANAGED}
          ORDER BY c.not_after
          LIMIT :limit
         """,

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from appliance.store.database import Connection
+from appliance.store.enrollments import MANAGED
 
 # The identity began at `issued_at`: one of short life is renewed in the second half of it.
 _ENDS_SOON = "c.not_after - :now <= min(:before, (c.not_after - c.issued_at) / 2)"
@@ -17,8 +18,6 @@ _LAST = """
   LEFT JOIN renewals AS r ON r.enrollment_id = e.id AND r.replaces = e.certificate_sha256
   LEFT JOIN commands AS k ON k.uuid = r.command_uuid AND k.enrollment_id = r.enrollment_id
 """
-
-_MANAGED = "e.device_id IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL"
 
 _WAITS = "(k.finished_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > :now))"
 
@@ -47,7 +46,7 @@ def due(db: Connection, *, now: int, before: int, retry_before: int, limit: int)
     rows = db.execute(
         f"""
         SELECT e.id {_LAST}
-         WHERE {_MANAGED} AND c.adopted = 0 AND c.revoked_at IS NULL
+         WHERE {MANAGED} AND c.adopted = 0 AND c.revoked_at IS NULL
            AND c.not_after > :now AND {_ENDS_SOON}
            AND (r.queued_at IS NULL
                 OR r.queued_at NOT BETWEEN :retry_before AND :now
@@ -91,7 +90,7 @@ def identity(db: Connection, enrollment_id: str, now: int) -> Identity | None:
                     WHEN r.command_uuid IS NOT NULL THEN 'expired' END,
                k.error_chain, k.finished_at
         {_LAST}
-         WHERE e.id = :id AND {_MANAGED}
+         WHERE e.id = :id AND {MANAGED}
         """,
         {"id": enrollment_id, "now": now},
     ).fetchone()
