@@ -12,7 +12,7 @@ import pytest
 from tests.device import database
 from tests.device.device import Command, Device
 from tests.device.server import Api
-from tests.trust.clockwork import ClockworkServer
+from tests.trust.clockwork import ClockworkServer, running
 
 _SOON = "+30h"  # of the identity's 48 hours
 
@@ -20,21 +20,8 @@ _SOON = "+30h"  # of the identity's 48 hours
 @pytest.fixture(scope="module")
 def clockwork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockworkServer]:
     """A server whose identities last two days, so that they are renewed in the second."""
-    server = ClockworkServer(
-        tmp_path_factory.mktemp("renewals") / "data", APPLIANCE_SCEP__IDENTITY_DAYS="2"
-    )
-    server.initialise()
-    server.start()
-
-    async def prepare() -> None:
-        async with server.session() as session:
-            await server.import_push_certificate(Api(server, session))
-
-    asyncio.run(prepare())
-    yield server
-    assert server.stop() == 0
-    assert not server.unauthorized
-    assert "Traceback" not in server.log_tail()
+    folder = tmp_path_factory.mktemp("renewals") / "data"
+    yield from running(folder, APPLIANCE_SCEP__IDENTITY_DAYS="2")
 
 
 @asynccontextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.device.server import RunningServer
+from tests.device.server import Api, RunningServer
 
 _LIBRARIES = (
     *Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"),
@@ -45,3 +47,20 @@ class ClockworkServer(RunningServer):
         context = super().tls
         context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
         return context
+
+
+def running(data: Path, **environment: str) -> Iterator[ClockworkServer]:
+    """One that can push, for a fixture; at its end it must have stopped well."""
+    server = ClockworkServer(data, **environment)
+    server.initialise()
+    server.start()
+
+    async def prepare() -> None:
+        async with server.session() as session:
+            await server.import_push_certificate(Api(server, session))
+
+    asyncio.run(prepare())
+    yield server
+    assert server.stop() == 0
+    assert not server.unauthorized
+    assert "Traceback" not in server.log_tail()

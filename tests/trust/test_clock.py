@@ -17,7 +17,7 @@ from appliance.simulator import keys
 from tests.device.device import Device
 from tests.device.scep import ScepClient, ScepFailure
 from tests.device.server import Api
-from tests.trust.clockwork import ClockworkServer
+from tests.trust.clockwork import ClockworkServer, running
 from tests.trust.witness import Witness, copy_of
 
 _DAY_MS = 86_400_000
@@ -26,22 +26,10 @@ _DAY_MS = 86_400_000
 @pytest.fixture(scope="module")
 def clockwork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockworkServer]:
     """A server whose clock is right at first; its identities last two days."""
-    server = ClockworkServer(
-        tmp_path_factory.mktemp("clockwork") / "data",
-        APPLIANCE_SCEP__IDENTITY_DAYS="2", APPLIANCE_SCEP__CHALLENGE_MINUTES="5",
-    )  # fmt: skip
-    server.initialise()
-    server.start()
-
-    async def prepare() -> None:
-        async with server.session() as session:
-            await server.import_push_certificate(Api(server, session))
-
-    asyncio.run(prepare())
-    yield server
-    assert server.stop() == 0
-    assert not server.unauthorized
-    assert "Traceback" not in server.log_tail()
+    folder = tmp_path_factory.mktemp("clockwork") / "data"
+    yield from running(
+        folder, APPLIANCE_SCEP__IDENTITY_DAYS="2", APPLIANCE_SCEP__CHALLENGE_MINUTES="5"
+    )
 
 
 @pytest.fixture
