@@ -56,6 +56,7 @@ from appliance.web.admission import ADMISSION
 from appliance.web.connections import OPTIONS, Connections, most_connections
 from appliance.web.front import Front
 from appliance.web.listener import Listener
+from appliance.web.scep import LIMIT
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +276,8 @@ async def _start_listening(parts: Parts, *, demo: bool) -> list[web.AppRunner]:
     most = most_connections(parts.config.limits.connections)
     share = most // _ADMIN_SHARE if separate else 0
     runners = [await _start(parts, admin=not separate, demo=demo)]
-    front = Front(parts.config, parts.services, runners[0].app[ADMISSION])
+    app = runners[0].app
+    front = Front(parts.config, parts.services, app[ADMISSION], app[LIMIT])
     connections = Connections(parts.config, most - share, make=front.connection)
     await _listen(runners[0], server.listen, parts.tls, connections)
     local = runners[0]

@@ -5,6 +5,7 @@ Only these fields are ever written: a secret passed by mistake is dropped, not p
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -43,6 +44,7 @@ def configure(format_name: str, level: str) -> None:
     handler.setFormatter(_JsonFormatter() if format_name == "json" else _TextFormatter())
     # What no line shows need not be found out for each; these are Python's documented switches.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -54,11 +56,13 @@ def configure(format_name: str, level: str) -> None:
 class LimitedHandler(logging.StreamHandler[TextIO]):
     """Writes at most 50 warnings of one message in 10 seconds, then one line with the rest's count.
 
-    A stranger can cause a line with each request; that must not fill the disk.
+    A stranger can cause a line with each request; that must not fill the disk. What is said in one
+    turn of the event loop is written at its end, at once: to write costs more than to say.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
+        self._lines: list[str] = []
         self._began = 0.0
         self._seen: Counter[tuple[str, int, str]] = Counter()
 
@@ -73,11 +77,33 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             self._seen[kind] += 1
             if self._seen[kind] > _MOST_LINES:
                 return
-        super().emit(record)
+        self._say(record)
+
+    def _say(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+            if len(self._lines) == 1:
+                asyncio.get_running_loop().call_soon(self.flush)
+        except RuntimeError:  # not in the event loop
+            self.flush()
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what has been said."""
+        self.acquire()
+        try:
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("".join(lines))
+                self.stream.flush()
+        finally:
+            self.release()
 
     def close(self) -> None:
         """Write what is still to be said."""
         self._write_counts()
+        self.flush()
         super().close()
 
     def _write_counts(self) -> None:
@@ -86,7 +112,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
                 text = f"{message} (repeated)"
                 record = logging.LogRecord(name, level, "", 0, text, (), None)
                 record.__dict__[COUNT] = count - _MOST_LINES
-                super().emit(record)
+                self._say(record)
         self._seen.clear()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 
@@ -51,3 +52,23 @@ def test_a_message_that_names_an_object_is_one_kind() -> None:
     for number in range(200):
         handler.emit(_record(f"no more sockets\nsocket: {number}", 1000, logging.ERROR))
     assert stream.getvalue().count("no more sockets") == 50
+
+
+async def test_what_is_said_in_one_turn_of_the_event_loop_is_written_at_once() -> None:
+    stream = io.StringIO()
+    handler = logs.LimitedHandler(stream)
+    handler.emit(_record("first", 1000))
+    handler.emit(_record("second", 1000))
+    assert stream.getvalue() == "", "not yet"
+    await asyncio.sleep(0)
+    assert stream.getvalue() == "first\nsecond\n"
+    handler.emit(_record("last", 1000))
+    handler.close()
+    assert stream.getvalue().endswith("last\n"), "nothing is lost at the end"
+
+
+async def test_what_a_thread_says_is_written_too() -> None:
+    stream = io.StringIO()
+    handler = logs.LimitedHandler(stream)
+    await asyncio.to_thread(handler.handle, _record("from a thread", 1000))
+    assert stream.getvalue() == "from a thread\n"

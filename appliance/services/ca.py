@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -16,7 +17,7 @@ from appliance.errors import NotAuthorized, NotFound, ScepRefused
 from appliance.scep import message as scep
 from appliance.services.clock import MINUTE, now_ms, refuse_behind
 from appliance.services.data_directory import Keys
-from appliance.services.turns import Turns
+from appliance.services.rounds import Asked, Breath, Rounds
 from appliance.store import certificates as store
 from appliance.store import devices, enrollments, events, links
 from appliance.store.certificates import Issued
@@ -43,6 +44,15 @@ class CaStatus:
     revoked: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A request that can be answered once `unit` is committed."""
+
+    request: scep.Request
+    cipher: Cipher
+    unit: Callable[[Connection], Issued | NotAuthorized]
+
+
 class CertificateAuthority:
     """Issues a certificate for a one-time challenge or a valid identity, and for nothing else."""
 
@@ -54,7 +64,7 @@ class CertificateAuthority:
         self._key = own.ca_key
         self._config = config
         self._issuer = IdentityIssuer(own.ca_certificate, own.ca_key, organization=organization)
-        self._turns = Turns()
+        self._rounds: Rounds[bytes, bytes] = Rounds(self._hold_round)
 
     @property
     def certificate_der(self) -> bytes:
@@ -73,18 +83,12 @@ class CertificateAuthority:
             MalformedMessage, BadSignature, UnsupportedAlgorithm: nothing that can be answered.
             Busy: the store cannot take the certificate now, or the clock is wrong.
         """
-        if len(pki_message) > _LONG_MESSAGE:
-            request, opened = await asyncio.to_thread(self._open, pki_message)
-        else:
-            request, opened = await self._turns.begin(self._open, pki_message)
-        if isinstance(opened, ScepRefused):
-            return self._refuse(request, opened, opened.fail_info)
-        wish, cipher = opened
-        try:
-            issued = await self._issue(request, wish)
-        except NotAuthorized as refusal:
-            return await self._turns.take(self._refuse, request, refusal, scep.BAD_REQUEST)
-        return await self._turns.take(self._success, request, issued, cipher)
+        if len(pki_message) <= _LONG_MESSAGE:
+            return await self._rounds.ask(pki_message)
+        opened = await asyncio.to_thread(self._open, pki_message)
+        if isinstance(opened, bytes):
+            return opened
+        return self._reply(opened, await self._database.write(opened.unit))
 
     async def status(self) -> CaStatus:
         """Return the state of the authority."""
@@ -138,12 +142,44 @@ class CertificateAuthority:
             now=datetime.fromtimestamp(now / 1000, UTC),
         )
 
-    async def _issue(self, request: scep.Request, wish: CertificateRequest) -> Issued:
-        """Return a new certificate once it is stored, or what the transaction was given before.
+    async def _hold_round(self, round_: Sequence[Asked[bytes, bytes]]) -> None:
+        """Open all requests, store what they may have in one commit, and answer them."""
+        breath = Breath()
+        opened: list[tuple[Asked[bytes, bytes], _Opened]] = []
+        for asked in round_:
+            await breath.take()
+            try:
+                request = self._open(asked.question)
+            except Exception as error:
+                asked.fail(error)
+                continue
+            if isinstance(request, bytes):
+                asked.give(request)
+            else:
+                opened.append((asked, request))
+        stored = [self._database.write(request.unit) for _, request in opened]
+        if stored:
+            await asyncio.wait(stored)
+        breath = Breath()
+        for (asked, request), outcome in zip(opened, stored, strict=True):
+            await breath.take()
+            try:
+                asked.give(self._reply(request, outcome.result()))
+            except Exception as error:
+                asked.fail(error)
 
-        It is made first and judged then, in the transaction that stores it, so that the store is
-        asked once. Of a certificate that is refused nothing leaves this function.
+    def _open(self, pki_message: bytes) -> _Opened | bytes:
+        """Return what is to be stored, or the CertRep that says why the request cannot be read.
+
+        The certificate is made first and judged then, in the transaction that stores it, so that
+        the store is asked once. Of one that is refused nothing leaves this object.
         """
+        legacy = self._config.legacy_ciphers
+        request = scep.parse_request(pki_message, legacy=legacy)
+        try:
+            wish, cipher = scep.open_request(request, self._certificate, self._key, legacy=legacy)
+        except ScepRefused as refusal:
+            return self._refuse(request, refusal, refusal.fail_info)
         now = now_ms()
         refuse_behind(now)
         ended = now >= self._certificate.not_valid_after_utc.timestamp() * 1000
@@ -157,24 +193,14 @@ class CertificateAuthority:
                 _note_refusal(db, wish.challenge_password, refusal, now)
                 return refusal
 
-        await self._turns.together()
-        issued = await self._database.write(unit)
-        if isinstance(issued, NotAuthorized):
-            raise issued
-        logger.info("certificate issued", extra={logs.SERIAL: issued.serial})
-        return issued
+        return _Opened(request, cipher, unit)
 
-    def _open(
-        self, pki_message: bytes
-    ) -> tuple[scep.Request, tuple[CertificateRequest, Cipher] | ScepRefused]:
-        """Return the request, and what is inside or why it cannot be read."""
-        legacy = self._config.legacy_ciphers
-        request = scep.parse_request(pki_message, legacy=legacy)
-        try:
-            opened = scep.open_request(request, self._certificate, self._key, legacy=legacy)
-        except ScepRefused as refusal:
-            return request, refusal
-        return request, opened
+    def _reply(self, opened: _Opened, outcome: Issued | NotAuthorized) -> bytes:
+        request = opened.request
+        if isinstance(outcome, NotAuthorized):
+            return self._refuse(request, outcome, scep.BAD_REQUEST)
+        logger.info("certificate issued", extra={logs.SERIAL: outcome.serial})
+        return scep.success(request, outcome.der, self._certificate, self._key, opened.cipher)
 
     def _make(self, wish: CertificateRequest, now: int) -> Issued:
         serial_number = certificates.new_serial_number()
@@ -197,9 +223,6 @@ class CertificateAuthority:
             not_after=int(made.not_after.timestamp() * 1000),
             revoked_at=None,
         )
-
-    def _success(self, request: scep.Request, issued: Issued, cipher: Cipher) -> bytes:
-        return scep.success(request, issued.der, self._certificate, self._key, cipher)
 
     def _refuse(self, request: scep.Request, refusal: Exception, fail_info: int) -> bytes:
         logger.warning("certificate refused", extra={logs.REASON: str(refusal)})

@@ -1,24 +1,26 @@
-"""The short way for nearly all of the traffic: a signed message of a device, a short answer.
+"""The short way for nearly all of the traffic: a message of a device, a short answer.
 
-A connection begins here, and stays while it brings plain signed messages, one at a time. With the
-first thing that is anything else it becomes aiohttp's for good, with all that was received and not
-answered: other requests and framings, and also what is refused, for the application refuses it
-again and gives the reasons. So what is understood here may be little, and is never the last word.
+A connection begins here, and stays while it brings plain messages, one at a time: of MDM, with a
+signature, and of SCEP. With the first thing that is anything else it becomes aiohttp's for good,
+with all that was received and not answered: other requests and framings, and also what is refused,
+for the application refuses it again and gives the reasons. So what is understood here may be
+little, and is never the last word.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import lru_cache
-from typing import cast
+from typing import TypeAlias, cast
 
 from aiohttp import web
 
 from appliance.config import Config
 from appliance.services import Services
-from appliance.web import mdm
+from appliance.web import mdm, scep
 from appliance.web.addresses import Address
 from appliance.web.admission import Admission
 from appliance.web.connections import (
@@ -30,19 +32,34 @@ from appliance.web.connections import (
 )
 from appliance.web.identity import signer_of
 from appliance.web.plain_message import PlainMessage, read_plain_message
+from appliance.web.scep import ScepLimit
 
 _WHOLE_WITHIN_SECONDS = 1.0  # what takes longer to arrive is not plain
+
+_Answer: TypeAlias = "Callable[[PlainMessage, Address | None], Awaitable[bytes]]"
 
 
 class Front:
     """Makes the connections of a listener that devices use."""
 
-    def __init__(self, config: Config, services: Services, admission: Admission) -> None:
+    def __init__(
+        self, config: Config, services: Services, admission: Admission, limit: ScepLimit
+    ) -> None:
         kib = min(config.limits.checkin_body_kib, config.limits.result_body_kib)
-        self.longest = min(mdm.SHORT_BODY, kib * 1024)
-        self.starts = frozenset(f"PUT {path} HTTP/1.1".encode() for path in mdm.paths(config))
+        self.longest = min(mdm.SHORT_BODY, kib * 1024, config.limits.scep_body_kib * 1024)
         self._services = services
         self._admission = admission
+        self._limit = limit
+        self._answers: dict[bytes, _Answer] = {
+            f"PUT {path} HTTP/1.1".encode(): self._mdm for path in mdm.paths(config)
+        }
+        if not config.server.trusted_proxies:  # a field would say whom they speak for
+            self._answers |= {
+                b"GET /scep?operation=GetCACaps HTTP/1.1": self._ca_capabilities,
+                b"GET /scep?operation=GetCACert HTTP/1.1": self._ca_certificate,
+                b"POST /scep?operation=PKIOperation HTTP/1.1": self._pki_operation,
+            }
+        self.starts = self._answers.keys()
 
     def connection(
         self, server: web.Server, among: Connections, address: Address | None
@@ -50,13 +67,28 @@ class Front:
         """Return the protocol of a new connection, which becomes one of `server` when need be."""
         return _Connection(self, server, among, address)
 
-    async def answer(self, message: PlainMessage) -> bytes:
+    async def answer(self, message: PlainMessage, address: Address | None) -> bytes:
         """Return the response; raises what the application will have to refuse."""
+        return await self._answers[message.start](message, address)
+
+    async def _mdm(self, message: PlainMessage, _address: Address | None) -> bytes:
         async with self._admission:
             signer = signer_of(message.signature, message.body)
             body = await mdm.answer(self._services, message.content_type, signer, message.body)
-        head = _HEADS[mdm.content_type_of(body)] if body else _EMPTY_HEAD
-        return head % (_date(int(time.time())), len(body)) + body
+        return _response(mdm.content_type_of(body) if body else "", body)
+
+    async def _ca_capabilities(self, _message: PlainMessage, _address: Address | None) -> bytes:
+        return _response(scep.CA_CAPABILITIES, self._services.ca.capabilities.encode())
+
+    async def _ca_certificate(self, _message: PlainMessage, _address: Address | None) -> bytes:
+        return _response(scep.CA_CERTIFICATE, self._services.ca.certificate_der)
+
+    async def _pki_operation(self, message: PlainMessage, address: Address | None) -> bytes:
+        self._admission.check()
+        self._limit.count(address)  # what is handed over then counts twice
+        async with self._admission:
+            body = await self._services.ca.answer(message.body)
+        return _response(scep.PKI_MESSAGE, body)
 
 
 class _Connection(Watched):
@@ -114,7 +146,7 @@ class _Connection(Watched):
 
     async def _answer(self, message: PlainMessage, length: int) -> None:
         try:
-            response = await self._front.answer(message)
+            response = await self._front.answer(message, self.address)
         except Exception:  # the application says what is wrong
             self._answering = None
             self._hand_over()
@@ -182,12 +214,16 @@ class _Connection(Watched):
         return self._answering
 
 
+def _response(content_type: str, body: bytes) -> bytes:
+    return _HEADS[content_type] % (_date(int(time.time())), len(body)) + body
+
+
 # RFC 9110 section 6.6.1 wants the date.
 _EMPTY_HEAD = b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Length: %d\r\n\r\n"
 _HEADS = {
     kind: _EMPTY_HEAD.replace(b"\r\n\r\n", f"\r\nContent-Type: {kind}\r\n\r\n".encode())
-    for kind in (mdm.XML, mdm.JSON)
-}
+    for kind in (mdm.XML, mdm.JSON, scep.CA_CAPABILITIES, scep.CA_CERTIFICATE, scep.PKI_MESSAGE)
+} | {"": _EMPTY_HEAD}
 
 
 @lru_cache(maxsize=1)

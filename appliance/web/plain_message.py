@@ -28,8 +28,9 @@ _LONGEST_REST = 1024
 class PlainMessage(NamedTuple):
     """A message as it came."""
 
+    start: bytes  # the request line
     content_type: str
-    signature: bytes  # base64
+    signature: bytes  # base64; empty without Mdm-Signature
     body: bytes
     is_whole: bool  # or the end of the body has not arrived
 
@@ -41,22 +42,32 @@ def read_plain_message(data: bytes, starts: Set[bytes], longest: int) -> PlainMe
         starts: the request lines that may begin it.
         longest: the most bytes of a body.
     """
-    at = data.find(_SIGNATURE, 0, _LONGEST_HEAD)
-    until = data.find(b"\r", at + 2, _LONGEST_HEAD)  # one byte is found much faster than two
-    end = data.find(b"\r\n\r\n", until, _LONGEST_HEAD)
-    if at < 0 or until < 0 or end < 0:
+    at = max(0, data.find(_SIGNATURE, 0, _LONGEST_HEAD))
+    # One byte is found much faster than two.
+    until = data.find(b"\r", at + 2, _LONGEST_HEAD) if at else 0
+    end = data.find(b"\r\n\r\n", until, _LONGEST_HEAD) if until >= 0 else -1
+    if end < 0 or end - (until - at) > _LONGEST_REST:
         return None
-    head = _read_head(data[:at] + data[until:end]) if end - (until - at) <= _LONGEST_REST else None
-    if head is None or head[0] not in starts or head[2] > longest:
+    head = _read_head(data[:at] + data[until:end])
+    if head is None or head.start not in starts or head.length > longest:
         return None
-    signature = data[at + len(_SIGNATURE) : until]
-    missing = end + 4 + head[2] - len(data)
-    return PlainMessage(head[1], signature, data[end + 4 :], missing == 0) if missing >= 0 else None
+    body = data[end + 4 :]
+    if len(body) > head.length:
+        return None
+    signature = data[at + len(_SIGNATURE) : until] if at else b""
+    is_whole = len(body) == head.length
+    return PlainMessage(head.start, head.content_type, signature, body, is_whole)
+
+
+class _Head(NamedTuple):
+    start: bytes
+    content_type: str
+    length: int
 
 
 @lru_cache(maxsize=_MOST_HEADS)
-def _read_head(head: bytes) -> tuple[bytes, str, int] | None:
-    """Return request line, content type and length of a head without its signature."""
+def _read_head(head: bytes) -> _Head | None:
+    """Return what counts of a head, which is without its signature."""
     start, *lines = head.split(b"\r\n")
     fields: dict[bytes, bytes] = {}
     for line in lines:
@@ -64,11 +75,12 @@ def _read_head(head: bytes) -> tuple[bytes, str, int] | None:
         if match is None or match[1].lower() in fields:
             return None
         fields[match[1].lower()] = match[2].rstrip(b" \t")
-    length = fields.get(b"content-length", b"")
+    length = fields.get(b"content-length", b"0" if start.startswith(b"GET ") else b"")
     is_usual = (
         _LENGTH.fullmatch(length)
         and b"host" in fields
         and fields.get(b"connection", b"keep-alive").lower() == b"keep-alive"
         and not fields.keys() & _UNUSUAL
     )
-    return (start, fields.get(b"content-type", b"").decode(), int(length)) if is_usual else None
+    content_type = fields.get(b"content-type", b"").decode()
+    return _Head(start, content_type, int(length)) if is_usual else None

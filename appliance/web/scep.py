@@ -18,8 +18,10 @@ from appliance.web.devices import device_endpoint
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.pages import HelpPage, respond
 
-_PKI_MESSAGE = "application/x-pki-message"
-_CA_CERTIFICATE = "application/x-x509-ca-cert"
+PKI_MESSAGE = "application/x-pki-message"
+CA_CERTIFICATE = "application/x-x509-ca-cert"
+CA_CAPABILITIES = "text/plain; charset=utf-8"
+
 _MOST_ADDRESSES = 50_000
 
 
@@ -72,14 +74,14 @@ async def operation(request: web.Request) -> web.Response:
         case "GetCACaps":
             return web.Response(text=ca.capabilities)
         case "GetCACert":
-            return web.Response(body=ca.certificate_der, content_type=_CA_CERTIFICATE)
+            return web.Response(body=ca.certificate_der, content_type=CA_CERTIFICATE)
         case "PKIOperation":
             admission = request.app[ADMISSION]
             admission.check()
             message = await _pki_message(request)
             request.app[LIMIT].count(remote_address(request))
             async with admission:
-                return web.Response(body=await ca.answer(message), content_type=_PKI_MESSAGE)
+                return web.Response(body=await ca.answer(message), content_type=PKI_MESSAGE)
         case None if request.method != "POST" and "text/html" in request.headers.get("Accept", ""):
             server = request.app[CONFIG].server
             page = HelpPage(organization=server.organization, host=request.host, path=request.path)

@@ -11,7 +11,11 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from appliance.simulator.keys import name, rsa_key, self_signed
+from appliance.simulator.profile import Profile
+from appliance.simulator.scep import certificate_request, read_reply
 from tests.device.device import Device
+from tests.device.scep import Options, ScepClient, pki_message
 from tests.device.server import Api, RunningServer
 
 START = "PUT /mdm HTTP/1.1"
@@ -176,3 +180,48 @@ async def test_other_methods_and_paths_are_the_applications(
     ):
         [answer] = await exchange(server, framed(body, device.signature(body), start=start))
         assert answer.status == status, start
+
+
+def scep(operation: str, message: bytes | None = None, extra: str = "") -> bytes:
+    method = "GET" if message is None else "POST"
+    head = f"{method} /scep?operation={operation} HTTP/1.1\r\nHost: localhost\r\n{extra}"
+    if message is None:
+        return f"{head}\r\n".encode()
+    fields = f"Content-Type: application/x-pki-message\r\nContent-Length: {len(message)}"
+    return f"{head}{fields}\r\n\r\n".encode() + message
+
+
+@pytest.mark.parametrize("operation", ["GetCACaps", "GetCACert"])
+async def test_what_a_device_asks_before_it_enrolls_is_the_same_in_every_framing(
+    server: RunningServer, operation: str
+) -> None:
+    plain, close = scep(operation), scep(operation, extra="Connection: close\r\n")
+
+    answers = [*await exchange(server, plain, plain, count=2), *await exchange(server, close)]
+
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert len({answer.body for answer in answers}) == 1
+    assert len({answer.headers["Content-Type"] for answer in answers}) == 1
+
+
+async def test_scep_brings_the_same_answers_in_every_framing(
+    server: RunningServer, api: Api
+) -> None:
+    profile = Profile.read(await api.profile())
+    authority = await ScepClient(api.session, profile.scep["URL"]).authority()
+    key = rsa_key()
+    request = certificate_request(key, name(("CN", "device")), profile.scep["Challenge"])
+    message = pki_message(request, authority, self_signed(name(("CN", "device")), key), Options())
+    plain = scep("PKIOperation", message.der)
+    again = scep("PKIOperation", message.der, extra="Connection: close\r\n")
+    broken = scep("PKIOperation", message.der[:-1] + b"?")
+
+    first, refused, second = await exchange(server, plain, broken, plain, count=3)
+    [other] = await exchange(server, again)
+
+    assert [first.status, refused.status, second.status, other.status] == [200, 400, 200, 200]
+    assert (refused.body, first.headers["Content-Type"]) == (b"", "application/x-pki-message")
+    replies = [read_reply(one.body, message, [authority]) for one in (first, second, other)]
+    assert [reply.status for reply in replies] == ["0", "0", "0"]
+    assert len({reply.certificates[0].serial_number for reply in replies}) == 1, "one transaction"
+    assert other.headers["Content-Type"] == first.headers["Content-Type"]

@@ -16,6 +16,7 @@ from appliance.web.admission import Admission
 from appliance.web.connections import Connections
 from appliance.web.front import Front
 from appliance.web.plain_message import read_plain_message
+from appliance.web.scep import ScepLimit
 
 HEAD = b"PUT /mdm HTTP/1.1\r\nHost: localhost\r\nMdm-Signature: AAAA\r\nContent-Length: 5\r\n\r\n"
 SECONDS = 60
@@ -30,7 +31,9 @@ async def connected(
     parts: Parts, handler: Callable[[web.BaseRequest], Awaitable[web.Response]] = application
 ) -> AsyncIterator[tuple[Connections, asyncio.StreamReader, asyncio.StreamWriter]]:
     server = web.Server(handler)
-    make = Front(parts.config, parts.services, Admission(1)).connection
+    make = Front(
+        parts.config, parts.services, Admission(1), ScepLimit(parts.config.limits)
+    ).connection
     connections = Connections(parts.config, 10, make=make)
     listener = await asyncio.get_running_loop().create_server(
         lambda: connections.open(server, None), "127.0.0.1", 0
