@@ -108,7 +108,7 @@ def verify_detached(signature: bytes, content: bytes, *, allow_sha1: bool) -> Si
     message = _parse(signature, DEFAULT_LIMIT)
     if message.encapsulated.content not in (None, b"", content):
         raise BadSignature("the signature brings other content than was sent")
-    info, known = _signer_info(message)
+    info, known = _signer_info(message, _certificates(message))
     digest, attributes = _verify(
         message, info, known, content, allow_sha1=allow_sha1, require_attributes=False
     )
@@ -165,7 +165,8 @@ def verify(
             an endpoint that accepts one form only is safe from that.
     """
     message = _parse(signed, limit)
-    info, known = _signer_info(message)
+    embedded = _certificates(message)
+    info, known = _signer_info(message, embedded)
     content = message.encapsulated.content or b""
     digest, attributes = _verify(
         message, info, known, content, allow_sha1=allow_sha1, require_attributes=require_attributes
@@ -177,7 +178,7 @@ def verify(
         signed_attributes={
             oid.dotted_string: asn1.encode(value) for oid, value in attributes.items()
         },
-        certificates=tuple(known.certificate for known in _certificates(message)),
+        certificates=tuple(known.certificate for known in embedded),
     )
 
 
@@ -200,13 +201,15 @@ def _certificates(message: asn1.SignedData) -> list[_Known]:
     return [_known(asn1.encode(certificate)) for certificate in embedded]
 
 
-def _signer_info(message: asn1.SignedData) -> tuple[asn1.SignerInfo, Signer]:
+def _signer_info(
+    message: asn1.SignedData, embedded: list[_Known]
+) -> tuple[asn1.SignerInfo, Signer]:
     """Return the only SignerInfo and the certificate that it names."""
     infos = message.signer_infos.as_list()
     if len(infos) != 1:
         raise MalformedMessage("a message must have exactly one signer")
     wanted = infos[0].signer
-    for known in _certificates(message):
+    for known in embedded:
         if not _names(wanted, known):
             continue
         if known.signer is None:

@@ -9,7 +9,7 @@ Source: X.690 sections 8 and 10.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 
 from cryptography import x509
 
@@ -20,6 +20,7 @@ NULL = b"\x05\x00"
 TRUE = b"\x01\x01\xff"
 
 _LAST_UTC_YEAR = 2049  # RFC 5280 section 4.1.2.5
+_MOST_TIMES = 16  # certificates of one second have two
 
 
 def element(tag: int, *contents: bytes) -> bytes:
@@ -63,6 +64,7 @@ def utf8(text: str) -> bytes:
     return element(0x0C, text.encode())
 
 
+@lru_cache(maxsize=_MOST_TIMES)
 def time(moment: datetime) -> bytes:
     """Return a time in UTC to the second, in the form that its year calls for."""
     if moment.year <= _LAST_UTC_YEAR:
@@ -76,6 +78,7 @@ def oid(identifier: x509.ObjectIdentifier) -> bytes:
     return asn1.encode(identifier)
 
 
+@cache
 def algorithm(identifier: x509.ObjectIdentifier, parameters: bytes = NULL) -> bytes:
     """Return an AlgorithmIdentifier; ECDSA has no parameters, RSA and digests have NULL."""
     return sequence(oid(identifier), parameters)

@@ -60,7 +60,8 @@ class IdentityIssuer:
 
         It ends no later than its CA. There is no subjectAltName: nothing may take it for a server.
         """
-        not_after = min(now + timedelta(days=days), self._ends).replace(microsecond=0)
+        now = now.replace(microsecond=0)
+        not_after = min(now + timedelta(days=days), self._ends)
         subject_key = x509.SubjectKeyIdentifier.from_public_key(public_key)
         is_rsa = isinstance(public_key, rsa.RSAPublicKey)
         extensions = der.sequence(

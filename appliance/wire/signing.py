@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 from cryptography import x509
@@ -20,6 +21,7 @@ from appliance.wire.keys import PrivateKey
 from appliance.wire.signatures import DIGEST_OIDS, make_signature
 
 _VERSION = der.integer(1)
+_MOST_CERTIFICATES = 8  # ours, again and again
 _DATA_IS_SIGNED = der.attribute(CONTENT_TYPE, der.oid(DATA))
 
 
@@ -57,9 +59,14 @@ def sign(
         der.octet_string(signature),
     )
     # A SET OF, so DER has them in the order of their encodings.
-    embedded = sorted(one.public_bytes(Encoding.DER) for one in (certificate, *chain))
+    embedded = sorted(_der_of(one) for one in (certificate, *chain))
     content_info = () if detached else (der.element(0xA0, der.octet_string(content)),)
     return _signed_message(digest_algorithm, content_info, embedded, signer_info)
+
+
+@lru_cache(maxsize=_MOST_CERTIFICATES)
+def _der_of(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
 
 
 def certs_only(certificates: Sequence[bytes]) -> bytes:
