@@ -39,7 +39,7 @@ class Shape(Generic[T]):
     header: bytes  # the tag and length of the attributes when they are signed
     message_digest: tuple[int, int] | None
     signature: tuple[int, int]
-    fixed: tuple[tuple[int, bytes], ...]  # everything outside the gaps, by offset
+    fixed: tuple[tuple[int, bytes], ...]  # by offset: what follows each gap
     length: int
 
 
@@ -105,7 +105,7 @@ class Familiar(Generic[T]):
             header=header,
             message_digest=places[0] if gaps else None,
             signature=places[-1],
-            fixed=_outside(message, sorted(places)),
+            fixed=_behind(message, sorted(places)),
             length=len(message),
         )
         self._keep(message[: min(place[0] for place in places)], shape)
@@ -150,10 +150,7 @@ def _only(message: bytes, value: bytes) -> tuple[int, int] | None:
     return first, first + len(value)
 
 
-def _outside(message: bytes, gaps: list[tuple[int, int]]) -> tuple[tuple[int, bytes], ...]:
-    parts, offset = [], 0
-    for first, last in gaps:
-        parts.append((offset, message[offset:first]))
-        offset = last
-    parts.append((offset, message[offset:]))
-    return tuple((at, part) for at, part in parts if part)
+def _behind(message: bytes, gaps: list[tuple[int, int]]) -> tuple[tuple[int, bytes], ...]:
+    """Return what follows each gap, up to the next one; what is before the first is the key."""
+    ends = [first for first, _ in gaps[1:]] + [len(message)]
+    return tuple((last, message[last:end]) for (_, last), end in zip(gaps, ends, strict=True))
