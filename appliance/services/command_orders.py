@@ -12,7 +12,8 @@ from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
 from appliance.services.repeats import Request
 from appliance.store import devices, events, pushes
-from appliance.store.commands import CommandRecord, NewCommand
+from appliance.store.command_records import CommandRecord
+from appliance.store.commands import NewCommand
 from appliance.store.database import Connection
 from appliance.store.devices import Device
 

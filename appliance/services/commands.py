@@ -37,8 +37,18 @@ from appliance.services.paging import entries_before
 from appliance.services.repeats import Repeats
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
-from appliance.store import commands, devices, enrollments, escrow, events, pushes, restored
-from appliance.store.commands import CommandRecord, HandedOut, NewCommand
+from appliance.store import (
+    command_records,
+    commands,
+    devices,
+    enrollments,
+    escrow,
+    events,
+    pushes,
+    restored,
+)
+from appliance.store.command_records import CommandRecord
+from appliance.store.commands import HandedOut, NewCommand
 from appliance.store.database import Connection, Database, from_ms
 from appliance.store.devices import Device
 from appliance.store.restored import RestoredCommand
@@ -165,7 +175,7 @@ class CommandService:
             NotFound: there never was such a command.
         """
         now = now_ms()
-        found = await self._database.read(lambda db: commands.find(db, command_uuid, now))
+        found = await self._database.read(lambda db: command_records.find(db, command_uuid, now))
         if not found:
             raise NotFound("command", command_uuid)
         return self._unsealed(found)
@@ -183,10 +193,10 @@ class CommandService:
 
         def unit(db: Connection) -> list[CommandRecord]:
             channel = devices.named(db, name)
-            return commands.history(db, channel, before=before, limit=limit + 1, now=now)
+            return command_records.history(db, channel, before=before, limit=limit + 1, now=now)
 
         found = await self._database.read(unit)
-        is_full = commands.answer_bytes(found) >= commands.MOST_ANSWER_BYTES
+        is_full = command_records.answer_bytes(found) >= command_records.MOST_ANSWER_BYTES
         page = found[:limit]
         more = len(found) > limit or is_full
         return self._unsealed(page), str(page[-1].sequence) if more else None
@@ -201,7 +211,7 @@ class CommandService:
         now = now_ms()
 
         def unit(db: Connection) -> list[CommandRecord]:
-            if not commands.find(db, command_uuid, now):
+            if not command_records.find(db, command_uuid, now):
                 raise NotFound("command", command_uuid)
             if not commands.cancel(db, command_uuid, now):
                 raise Conflict(
@@ -210,7 +220,7 @@ class CommandService:
                     why="it was delivered or is finished",
                 )
             events.add(db, "command.cancelled", now, data={"id": command_uuid})
-            return commands.find(db, command_uuid, now)
+            return command_records.find(db, command_uuid, now)
 
         return self._unsealed(await self._database.write(unit))
 
@@ -227,7 +237,7 @@ class CommandService:
         now = now_ms()
 
         def unit(db: Connection) -> list[CommandRecord]:
-            found = commands.find(db, command_uuid, now)
+            found = command_records.find(db, command_uuid, now)
             if not found:
                 raise NotFound("command", command_uuid)
             target = confirmed_target(db, found, serial_number, may_danger=may_danger)
@@ -238,7 +248,7 @@ class CommandService:
                     why="only what waited in a backup is held when that is restored",
                 )
             pushes.request(db, target, now)
-            return commands.find(db, command_uuid, now)
+            return command_records.find(db, command_uuid, now)
 
         records = self._unsealed(await self._database.write(unit))
         self._wake()

@@ -12,9 +12,9 @@ from appliance.services.clock import now_ms
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import Renewal, RenewalService
 from appliance.services.silence import Finding, explain
-from appliance.store import answers, commands, devices, enrollments
+from appliance.store import answers, command_records, devices, enrollments
 from appliance.store.answers import LastAnswer, Payload, PushState
-from appliance.store.commands import CommandRecord
+from appliance.store.command_records import CommandRecord
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device, DeviceDetails
 
@@ -109,7 +109,7 @@ class DevicePages:
                     device=_device(db, record.target),
                     payload=answers.payload(db, uuid, record.target) or _NOTHING,
                 )
-                for record in commands.find(db, uuid, now)
+                for record in command_records.find(db, uuid, now)
             ]
 
         found = await self._database.read(unit)
@@ -141,7 +141,7 @@ def _overview(
         users=[_device(db, channel) for channel in channels if channel != enrollment_id],
         escrowed=answers.escrowed(db, enrollment_id),
         lists={answer.request_type: answer for answer in found},
-        history=commands.newest(db, enrollment_id, limit=_NEWEST, now=now),
+        history=command_records.newest(db, enrollment_id, limit=_NEWEST, now=now),
         renewal=renewal,
         is_awaited=False,
         silence=[],

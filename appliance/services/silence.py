@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from appliance.services.push_certificates import PushCertificateStatus
 from appliance.store.answers import PushState
-from appliance.store.commands import CommandRecord
+from appliance.store.command_records import CommandRecord
 from appliance.store.devices import DeviceDetails
 
 

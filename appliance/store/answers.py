@@ -74,7 +74,12 @@ def last(db: Connection, enrollment_id: str, request_types: Sequence[str]) -> li
 def payload(db: Connection, uuid: str, enrollment_id: str) -> Payload | None:
     """Return a command as it was queued for one channel."""
     row = db.execute(
-        "SELECT payload, sealed FROM commands WHERE uuid = ? AND enrollment_id = ?",
+        """
+        SELECT p.body, c.sealed
+          FROM commands AS c
+          JOIN command_payloads AS p ON p.command_id = c.id
+         WHERE c.uuid = ? AND c.enrollment_id = ?
+        """,
         (uuid, enrollment_id),
     ).fetchone()
     return None if row is None else Payload(body=bytes(row[0]), sealed=bool(row[1]))

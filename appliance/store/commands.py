@@ -1,27 +1,28 @@
-"""Commands: one queue per channel, first in first out, one at a time; history stays."""
+"""Commands: one queue per channel, first in first out, one at a time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from appliance.mdm.command import CommandResult, Status
 from appliance.store import events
-from appliance.store.database import Connection, from_ms
+from appliance.store.database import Connection
 
 # A refused (NotNow) command is set aside until the channel's next Idle; see Apple, "NotNow".
 NEXT_COMMAND = """
-SELECT id, uuid, payload, sealed, request_type, status = 'sent' AND connected_at IS NOT NULL
-  FROM commands
- WHERE enrollment_id = :enrollment_id
-   AND finished_at IS NULL
-   AND (status <> 'not_now' OR :idle)
-   AND (expires_at IS NULL OR expires_at > :now)
-   AND (not_before IS NULL OR not_before <= :now)
- ORDER BY id
+SELECT c.id, c.uuid, p.body, c.sealed, c.request_type,
+       c.status = 'sent' AND c.connected_at IS NOT NULL
+  FROM commands AS c
+  JOIN command_payloads AS p ON p.command_id = c.id
+ WHERE c.enrollment_id = :enrollment_id
+   AND c.finished_at IS NULL
+   AND (c.status <> 'not_now' OR :idle)
+   AND (c.expires_at IS NULL OR c.expires_at > :now)
+   AND (c.not_before IS NULL OR c.not_before <= :now)
+ ORDER BY c.id
  LIMIT 1
 """
 
@@ -30,22 +31,6 @@ UPDATE commands
    SET status = 'sent', connected_at = coalesce(connected_at, ?)
  WHERE id = ?
 """
-
-_RECORD = """
-SELECT c.uuid, c.enrollment_id, c.request_type,
-       CASE WHEN c.finished_at IS NULL AND c.expires_at <= :now THEN 'expired' ELSE c.status END,
-       c.queued_at, c.pushed_at,
-       c.connected_at, c.finished_at, c.expires_at, c.error_chain, r.body, r.sealed, c.id,
-       c.not_before, c.restored_at
-  FROM commands AS c
-  LEFT JOIN command_results AS r ON r.command_id = c.id
-"""
-
-# A sealed payload has no use once its command is over, so no copy of the secret is kept.
-_OVER = "payload = CASE sealed WHEN 1 THEN x'' ELSE payload END"
-
-# A page of history holds no more of answers than this, and at least one command.
-MOST_ANSWER_BYTES = 8 << 20
 
 # In `not_before`: held until an administrator releases it, as after a restore. The last second that
 # RFC 3339 can write: whoever asks what may be handed out now needs to know nothing of it.
@@ -84,32 +69,6 @@ class HandedOut(NamedTuple):
     request_type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandRecord:
-    """One command of one channel with its four stages, and the raw answer if there is one."""
-
-    id: str
-    sequence: int
-    target: str
-    request_type: str
-    status: str
-    queued_at: datetime | None
-    pushed_at: datetime | None
-    connected_at: datetime | None
-    finished_at: datetime | None
-    expires_at: datetime | None
-    not_before: datetime | None
-    restored_at: datetime | None  # unfinished in a backup: the device may have had it since
-    held: bool  # until an administrator releases it
-    error_chain: list[dict[str, Any]]
-    answer: bytes | None
-    answer_sealed: bool
-
-    def is_held(self, now: datetime) -> bool:
-        """Tell whether it is kept from its device at `now`."""
-        return self.held or (self.finished_at is None and (self.not_before or now) > now)
-
-
 def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
     """Append commands to their queues.
 
@@ -118,16 +77,22 @@ def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
     """
     db.executemany(
         """
-        INSERT INTO commands (uuid, enrollment_id, request_type, payload, sealed, queued_at,
-                              expires_at, not_before)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO commands (uuid, enrollment_id, request_type, sealed, queued_at, expires_at,
+                              not_before)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         """,
         [
-            (c.uuid, c.enrollment_id, c.request_type, c.payload, c.sealed, now, c.expires_at,
-             c.not_before)
+            (c.uuid, c.enrollment_id, c.request_type, c.sealed, now, c.expires_at, c.not_before)
             for c in commands
         ],
-    )  # fmt: skip
+    )
+    db.executemany(
+        """
+        INSERT INTO command_payloads (command_id, body)
+        SELECT id, ? FROM commands WHERE uuid = ? AND enrollment_id = ?
+        """,
+        [(c.payload, c.uuid, c.enrollment_id) for c in commands],
+    )
     queued = [(c.enrollment_id, c.uuid, c.request_type, "queued") for c in commands]
     events.commands_queued(db, queued, now)
 
@@ -165,7 +130,7 @@ def report(
         return None
     row = db.execute(
         """
-        SELECT id, request_type
+        SELECT id, request_type, sealed
           FROM commands
          WHERE uuid = ? AND enrollment_id = ? AND finished_at IS NULL
         """,
@@ -173,11 +138,13 @@ def report(
     ).fetchone()
     if row is None:
         return None
-    command_id, request_type = row
+    command_id, request_type, sealed = row
     if result.status is Status.NOT_NOW:
         db.execute("UPDATE commands SET status = 'not_now' WHERE id = ?", (command_id,))
         return None
     _finish(db, command_id, result, now)
+    if sealed:
+        _forget_secrets(db, [command_id])
     db.execute(
         "INSERT OR REPLACE INTO command_results (command_id, body, sealed) VALUES (?, ?, ?)",
         (command_id, *protect(request_type, command_uuid, answer)),
@@ -190,9 +157,9 @@ def report(
 def _finish(db: Connection, command_id: int, result: CommandResult, now: int) -> None:
     chain = [asdict(item) for item in result.error_chain]
     db.execute(
-        f"""
+        """
         UPDATE commands
-           SET status = ?, finished_at = ?, error_chain = ?, {_OVER},
+           SET status = ?, finished_at = ?, error_chain = ?,
                connected_at = coalesce(connected_at, ?)
          WHERE id = ?
         """,
@@ -282,14 +249,21 @@ def _close(db: Connection, status: str, where: str, values: Mapping[str, str | i
     closed = db.execute(
         f"""
         UPDATE commands
-           SET status = :status, finished_at = :now, {_OVER}
+           SET status = :status, finished_at = :now
          WHERE {where}
-        RETURNING enrollment_id, uuid, request_type, status
+        RETURNING enrollment_id, uuid, request_type, status, id, sealed
         """,
         {"status": status, **values},
     ).fetchall()
-    events.commands_finished(db, closed, int(values["now"]))
+    _forget_secrets(db, (row[4] for row in closed if row[5]))
+    events.commands_finished(db, [row[:4] for row in closed], int(values["now"]))
     return len(closed)
+
+
+def _forget_secrets(db: Connection, command_ids: Iterable[int]) -> None:
+    """Keep no copy of what was sealed and has no use any more."""
+    for command_id in command_ids:
+        db.execute("UPDATE command_payloads SET body = x'' WHERE command_id = ?", (command_id,))
 
 
 def backlog(db: Connection, enrollment_id: str, now: int) -> int:
@@ -324,75 +298,3 @@ def finished(db: Connection, uuid: str, now: int) -> bool:
         (uuid, now),
     ).fetchone()
     return row is None
-
-
-def find(db: Connection, uuid: str, now: int) -> list[CommandRecord]:
-    """Return the command of this UUID, once for each channel that it was queued for."""
-    rows = db.execute(f"{_RECORD} WHERE c.uuid = :uuid ORDER BY c.id", {"uuid": uuid, "now": now})
-    return [_record(row) for row in rows]
-
-
-def history(
-    db: Connection, enrollment_id: str, *, before: int, limit: int, now: int
-) -> list[CommandRecord]:
-    """Return a channel's commands, newest first, with a sequence below `before`.
-
-    They are less than `limit` also when their answers reach MOST_ANSWER_BYTES.
-    """
-    rows = db.execute(
-        f"""
-        {_RECORD}
-         WHERE c.enrollment_id = :enrollment_id AND c.id < :before
-         ORDER BY c.id DESC
-         LIMIT :limit
-        """,
-        {"enrollment_id": enrollment_id, "before": before, "limit": limit, "now": now},
-    )
-    records: list[CommandRecord] = []
-    size = 0
-    for row in rows:
-        records.append(_record(row))
-        size += answer_bytes(records[-1:])
-        if size >= MOST_ANSWER_BYTES:
-            break
-    return records
-
-
-def newest(db: Connection, enrollment_id: str, *, limit: int, now: int) -> list[CommandRecord]:
-    """Return a channel's newest commands, newest first, without their answers."""
-    rows = db.execute(
-        f"""
-        {_RECORD.replace("r.body, r.sealed", "NULL, 0")}
-         WHERE c.enrollment_id = :enrollment_id
-         ORDER BY c.id DESC
-         LIMIT :limit
-        """,
-        {"enrollment_id": enrollment_id, "limit": limit, "now": now},
-    )
-    return [_record(row) for row in rows]
-
-
-def answer_bytes(records: Sequence[CommandRecord]) -> int:
-    """Return how much the answers are together."""
-    return sum(len(record.answer or b"") for record in records)
-
-
-def _record(row: tuple[Any, ...]) -> CommandRecord:
-    return CommandRecord(
-        id=row[0],
-        target=row[1],
-        request_type=row[2],
-        status=row[3],
-        queued_at=from_ms(row[4]),
-        pushed_at=from_ms(row[5]),
-        connected_at=from_ms(row[6]),
-        finished_at=from_ms(row[7]),
-        expires_at=from_ms(row[8]),
-        error_chain=json.loads(row[9]) if row[9] else [],
-        answer=None if row[10] is None else bytes(row[10]),
-        answer_sealed=bool(row[11]),
-        sequence=row[12],
-        not_before=None if row[13] == UNTIL_RELEASED else from_ms(row[13]),
-        restored_at=from_ms(row[14]),
-        held=row[13] == UNTIL_RELEASED and row[7] is None,
-    )

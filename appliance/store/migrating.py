@@ -12,7 +12,7 @@ from appliance import resources
 from appliance.errors import DataDirectoryUnusable
 from appliance.store.disk import sync
 
-_ROOM = 2.2
+_ROOM = 3  # times its size: the copy, the log, and what moves from one table to another
 _COPIES_KEPT = 2
 _SCHEMA = """
 SELECT type, name, tbl_name, sql FROM sqlite_schema

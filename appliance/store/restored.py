@@ -10,8 +10,10 @@ from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection
 
 _UNFINISHED = """
-SELECT id, uuid, enrollment_id, request_type, payload, sealed
-  FROM commands WHERE finished_at IS NULL
+SELECT c.id, c.uuid, c.enrollment_id, c.request_type, p.body, c.sealed
+  FROM commands AS c
+  JOIN command_payloads AS p ON p.command_id = c.id
+ WHERE c.finished_at IS NULL
 """
 
 # Takes a command's UUID, channel, request type, stored payload, and whether that is sealed.

@@ -29,9 +29,9 @@ SELECT printf('device-%08d', n), 'Device', 'enrolled', 0
 # The queues are interleaved, as they are when a whole fleet gets the same commands.
 _COMMANDS = """
 WITH RECURSIVE counter (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM counter WHERE n + 1 < :rows)
-INSERT INTO commands (uuid, enrollment_id, request_type, payload, status, queued_at, finished_at)
+INSERT INTO commands (uuid, enrollment_id, request_type, status, queued_at, finished_at)
 SELECT printf('%032x', n), printf('device-%08d', n % :devices), 'DeviceInformation',
-       zeroblob(520), iif(n < :finished, 'acknowledged', 'queued'), 0, iif(n < :finished, 0, NULL)
+       iif(n < :finished, 'acknowledged', 'queued'), 0, iif(n < :finished, 0, NULL)
   FROM counter
 """
 
@@ -73,6 +73,9 @@ def _fill(db: sqlite3.Connection, rows: int, devices: int) -> None:
     db.execute("BEGIN")
     db.execute(_ENROLLMENTS, {"devices": devices})
     db.execute(_COMMANDS, {"rows": rows, "devices": devices, "finished": finished})
+    db.execute(
+        "INSERT INTO command_payloads (command_id, body) SELECT id, zeroblob(520) FROM commands"
+    )
     db.execute("COMMIT")
 
 

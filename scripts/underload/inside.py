@@ -31,9 +31,9 @@ _NAME, _PASSWORD = "administrator", "correct horse battery staple"
 _COMMANDS = """
 WITH RECURSIVE counter (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM counter WHERE n + 1 < :rows),
      fleet (n, id) AS (SELECT row_number() OVER () - 1, id FROM enrollments)
-INSERT INTO commands (uuid, enrollment_id, request_type, payload, status, queued_at, finished_at)
+INSERT INTO commands (uuid, enrollment_id, request_type, status, queued_at, finished_at)
 SELECT printf('%08x-0000-4000-8000-%012x', counter.n, counter.n), fleet.id, 'DeviceInformation',
-       zeroblob(520), 'acknowledged', :now - 100 * (:rows - counter.n), :now
+       'acknowledged', :now - 100 * (:rows - counter.n), :now
   FROM counter JOIN fleet ON fleet.n = counter.n % :devices
 """
 
@@ -116,6 +116,9 @@ def _fill(data: Path, devices: int, rows: int) -> None:
         db.execute("PRAGMA cache_size = -262144")
         now = int(time.time() * 1000)
         db.execute(_COMMANDS, {"rows": rows, "devices": devices, "now": now})
+        db.execute(
+            "INSERT INTO command_payloads (command_id, body) SELECT id, zeroblob(520) FROM commands"
+        )
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 

@@ -34,7 +34,12 @@ def stored(api: Api) -> bytes:
 def row_of(api: Api, command_uuid: str) -> tuple[int, int]:
     """Whether the payload is sealed, and how long it is."""
     with opened(api.server.data) as db:
-        query = "SELECT sealed, length(payload) FROM commands WHERE uuid = ?"
+        query = """
+            SELECT c.sealed, length(p.body)
+              FROM commands AS c
+              JOIN command_payloads AS p ON p.command_id = c.id
+             WHERE c.uuid = ?
+        """
         sealed, length = db.execute(query, (command_uuid,)).fetchone()
         return sealed, length
 

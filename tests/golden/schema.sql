@@ -53,6 +53,11 @@ CREATE INDEX command_expiry ON commands (expires_at)
 
 CREATE INDEX command_history ON commands (enrollment_id, id);
 
+CREATE TABLE command_payloads (
+    command_id  INTEGER PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE,
+    body        BLOB    NOT NULL                 -- XML plist, sent byte for byte, or sealed
+) STRICT;
+
 CREATE TABLE command_results (
     command_id  INTEGER PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE,
     body        BLOB    NOT NULL,                -- the device's answer, byte for byte
@@ -64,7 +69,6 @@ CREATE TABLE commands (
     uuid           TEXT    NOT NULL,
     enrollment_id  TEXT    NOT NULL REFERENCES enrollments (id) ON DELETE CASCADE,
     request_type   TEXT    NOT NULL,
-    payload        BLOB    NOT NULL,             -- XML plist, sent byte for byte
     sealed         INTEGER NOT NULL DEFAULT 0 CHECK (sealed IN (0, 1)), -- emptied when finished
     status         TEXT    NOT NULL DEFAULT 'queued'
                    CHECK (status IN ('queued', 'sent', 'not_now', 'acknowledged', 'error',

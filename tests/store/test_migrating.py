@@ -70,12 +70,14 @@ async def test_h_01_a_store_of_real_devices_keeps_every_row(tmp_path: Path, dump
         db.executescript(dump.read_text())
         before = _counts(db)
         statuses = db.execute("SELECT uuid, status FROM commands ORDER BY id").fetchall()
+        sent = db.execute("SELECT id, payload FROM commands ORDER BY id").fetchall()
     assert before["enrollments"] >= 3
     await (await Database.open(path)).close()
     with closing(sqlite3.connect(path)) as db:
         after = _counts(db)
         assert {name: after[name] for name in before} == before
         assert db.execute("SELECT uuid, status FROM commands ORDER BY id").fetchall() == statuses
+        assert db.execute("SELECT * FROM command_payloads ORDER BY command_id").fetchall() == sent
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
 

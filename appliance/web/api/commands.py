@@ -14,7 +14,7 @@ from appliance.mdm.catalogue import CommandSpec, catalogue
 from appliance.mdm.command import SECRET_KEYS
 from appliance.services.command_orders import CommandOrder
 from appliance.services.device_page import SentCommand
-from appliance.store.commands import CommandRecord
+from appliance.store.command_records import CommandRecord
 from appliance.web.api.operation import (
     Operation,
     answer,

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from appliance.errors import ApplianceError, InvalidRequest, ScopeMissing, TooMany
 from appliance.services.device_page import SentCommand
-from appliance.store.commands import CommandRecord
+from appliance.store.command_records import CommandRecord
 from appliance.store.devices import Device
 from appliance.web.authentication import CALLER
 from appliance.web.board.answers import Node, answer_tree, as_cli, as_curl, has_secrets, read, tree

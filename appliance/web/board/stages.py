@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from appliance.store.commands import CommandRecord
+from appliance.store.command_records import CommandRecord
 from appliance.web.languages import text
 
 

@@ -79,9 +79,9 @@ async def test_what_needs_a_person_goes_away_when_it_is_done(aki: Browser, api: 
                 assert "command was refused" in (await aki.get("/")).text
             db.execute(
                 """
-                INSERT INTO commands (uuid, enrollment_id, request_type, payload, status,
-                                      queued_at, finished_at)
-                VALUES (?, 'A', 'ProfileList', x'00', ?, ?, ?)
+                INSERT INTO commands (uuid, enrollment_id, request_type, status, queued_at,
+                                      finished_at)
+                VALUES (?, 'A', 'ProfileList', ?, ?, ?)
                 """,
                 (uuid, status, at, at),
             )

@@ -39,7 +39,7 @@ async def test_refreshing_asks_for_what_the_platform_has(office: Office) -> None
     with office.api.database() as db:
         mac, phone = (
             set(plistlib.loads(payload)["Command"]["Queries"])
-            for (payload,) in db.execute("SELECT payload FROM commands ORDER BY id")
+            for (payload,) in db.execute("SELECT body FROM command_payloads ORDER BY command_id")
         )
     assert "IMEI" in phone - mac
     assert "HostName" in mac - phone

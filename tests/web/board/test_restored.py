@@ -20,9 +20,9 @@ async def restored(office: Office) -> Office:
         db.execute("UPDATE devices SET serial_number = 'C02ONE' WHERE enrollment_id = 'one'")
         db.executemany(
             """
-            INSERT INTO commands (uuid, enrollment_id, request_type, payload, queued_at,
+            INSERT INTO commands (uuid, enrollment_id, request_type, queued_at,
                                   restored_at, not_before)
-            VALUES (?, 'one', ?, x'', ?, ?, ?)
+            VALUES (?, 'one', ?, ?, ?, ?)
             """,
             [
                 ("erase", "EraseDevice", NOW, NOW, UNTIL_RELEASED),

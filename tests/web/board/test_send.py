@@ -37,7 +37,7 @@ async def test_a_form_is_sent_and_leads_to_its_command(office: Office) -> None:
     assert (request_type, status) == ("RemoveApplication", "queued")
     assert (answer.status, answer.location) == (303, f"/devices/one#command-{uuid}")
     with office.api.database() as db:
-        (payload,) = db.execute("SELECT payload FROM commands").fetchone()
+        (payload,) = db.execute("SELECT body FROM command_payloads").fetchone()
     assert plistlib.loads(payload)["Command"]["Identifier"] == "com.example.app"
 
 
@@ -76,7 +76,7 @@ async def test_a_file_is_uploaded(office: Office) -> None:
     )
     assert answer.status == 303
     with office.api.database() as db:
-        (payload,) = db.execute("SELECT payload FROM commands").fetchone()
+        (payload,) = db.execute("SELECT body FROM command_payloads").fetchone()
     assert plistlib.loads(payload)["Command"]["ProvisioningProfile"] == b"<plist/>"
 
 
