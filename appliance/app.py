@@ -17,35 +17,16 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from appliance import logs, systemd
-from appliance.config import Config, split_address
+from appliance.building import build_services
+from appliance.config import Config
+from appliance.config.checks import split_address
 from appliance.errors import Busy, ConfigError, StoreFailed
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.backup_key import new_backup_key
-from appliance.services.backups import BackupService
-from appliance.services.ca import CertificateAuthority
-from appliance.services.checkin import CheckinService
 from appliance.services.clock import now_ms, refuse_behind
-from appliance.services.commands import CommandService
 from appliance.services.data_directory import DataDirectory, Keys
-from appliance.services.device_page import DevicePages
-from appliance.services.devices import DeviceService
-from appliance.services.enrolling import EnrollingService
-from appliance.services.housekeeping import Housekeeping
-from appliance.services.integrity import IntegrityService
-from appliance.services.live import LiveEvents
-from appliance.services.moving import MovingService
-from appliance.services.overview import OverviewService
-from appliance.services.push import PushService
-from appliance.services.push_certificates import PushCertificates
-from appliance.services.renewals import RenewalService
-from appliance.services.repeats import Repeats
-from appliance.services.secrets import SecretService
-from appliance.services.sessions import SessionService
-from appliance.services.status import StatusService
-from appliance.services.strangers import Strangers
 from appliance.services.tls import Tls, host_names
-from appliance.services.tokens import TokenService
 from appliance.services.vault import Vault
 from appliance.services.vault_proof import check_proof, store_proof
 from appliance.store.database import Database
@@ -139,7 +120,7 @@ async def open_appliance(config: Config) -> AsyncIterator[Parts]:
         database = await Database.open(directory.database, backups=directory.backups)
         try:
             await check_proof(database, Vault(keys.vault_key))
-            services = _build(config, directory, keys, tls, database)
+            services = build_services(config, directory, keys, tls, database)
             try:
                 yield Parts(
                     config=config,
@@ -161,8 +142,9 @@ async def _close(services: Services) -> None:
     try:
         async with asyncio.timeout(_PUSH_CLOSE_SECONDS):
             await services.push.close()
+            await services.webhooks.close()
     except TimeoutError:
-        logger.warning("the push connection did not close in time")
+        logger.warning("connections did not close in time")
     services.accounts.close()
 
 
@@ -224,6 +206,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
     """
     async with open_appliance(config) as parts:
         sys.setswitchinterval(_SWITCH_SECONDS)
+        await parts.services.webhooks.begin()
         runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
@@ -344,48 +327,3 @@ async def _listen_locally(runner: web.AppRunner, directory: DataDirectory) -> No
 
 def _has_proc() -> bool:
     return os.path.isdir("/proc/self/fd")  # noqa: PTH112 - one stat at the start
-
-
-def _build(
-    config: Config, directory: DataDirectory, keys: Keys, tls: Tls, database: Database
-) -> Services:
-    vault = Vault(keys.vault_key)
-    repeats = Repeats(vault)
-    push_certificates = PushCertificates(database, vault, config.enroll.lab_topic)
-    live = LiveEvents(database, most_streams=config.limits.event_streams)
-    push = PushService(database, push_certificates, config.push, directory.run, live)
-    ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
-    backups = BackupService(database, directory, config)
-    status = StatusService(database, config.server, push, ca, backups, lambda: tls.not_after)
-    commands = CommandService(database, vault, repeats, push.wake, config.server.base_url, live)
-    sessions = SessionService(database, config.auth)
-    enrolling = EnrollingService(
-        database, config, keys, push_certificates, repeats, lambda: tls.pair
-    )
-    renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
-    device_pages = DevicePages(database, push_certificates, renewals)
-    return Services(
-        accounts=AccountService(database, config.auth, config.server.admin_url),
-        backups=backups,
-        ca=ca,
-        checkins=CheckinService(database, vault, push_certificates, push.wake),
-        commands=commands,
-        device_pages=device_pages,
-        devices=DeviceService(database),
-        enrolling=enrolling,
-        housekeeping=Housekeeping(database, sessions),
-        integrity=IntegrityService(database),
-        live=live,
-        moving=MovingService(database, vault, push_certificates, push.wake),
-        overview=OverviewService(
-            database, config, keys, push, ca, backups, status.job_errors,
-            lambda: tls.pair.certificate,
-        ),
-        push=push,
-        renewals=renewals,
-        secrets=SecretService(database, vault, device_pages),
-        sessions=sessions,
-        status=status,
-        strangers=Strangers(database, keys.ca_certificate),
-        tokens=TokenService(database),
-    )  # fmt: skip

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.device.fixtures import start_server
-from tests.device.server import Api, RunningServer
+from tests.device.server import Api, RunningServer, free_port
 
 _FOLDER = Path(__file__).parent.parent / "tests" / "testdata" / "databases"
 
@@ -39,7 +39,8 @@ async def _fill(server: RunningServer) -> None:
 def main() -> None:
     """Make the fixture of the present schema."""
     with tempfile.TemporaryDirectory() as folder:
-        server = start_server(Path(folder, "data"))
+        nobody = {"APPLIANCE_WEBHOOK__URLS": f"http://127.0.0.1:{free_port()}/"}  # all waits
+        server = start_server(Path(folder, "data"), environment=nobody)
         try:
             asyncio.run(_fill(server))
         finally:

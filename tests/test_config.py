@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,7 @@ def _load(tmp_path: Path, text: str, environment: dict[str, str] | None = None) 
 def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
     assert Config.load(tmp_path, file=_EXAMPLE, environment={}) == Config(data=tmp_path)
     text = _EXAMPLE.read_text()
-    sections = ("server", "push", "enroll", "scep", "mdm", "api", "auth", "backup", "limits", "log")
-    for section in sections:
+    for section in (field.name for field in fields(Config) if field.name != "data"):
         for key in type(getattr(Config(data=tmp_path), section)).__dataclass_fields__:
             assert f"\n{key} = " in text
 
@@ -49,6 +49,12 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ('[server]\nurl = "http://a"\n', "server.url must look like https://host"),
         ('[server]\nlisten = ["8443"]\n', "'8443' is not ADDRESS:PORT"),
         ('[backup]\nat = "3:15"\n', "backup.at must be a time such as 03:15"),
+        ('[webhook]\nurls = ["ftp://a"]\n', "appliance.toml:2: webhook.urls must be addresses"),
+        ('[webhook]\nurls = ["https://a:0/"]\n', "webhook.urls must be addresses"),
+        ('[webhook]\nurls = ["https://a/", "https://a/"]\n', "at most 10 different ones"),
+        ('[webhook]\ntimeout = "1m"\n', "webhook.timeout must be at most 10s"),
+        ('[webhook]\nretries = ["5s", "soon"]\n', "webhook.retries must be a time"),
+        ('[webhook]\nformat = "xml"\n', "webhook.format must be one of micromdm"),
         ("[push\n", "appliance.toml"),
     ],
 )

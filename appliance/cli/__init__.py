@@ -33,6 +33,7 @@ NOUNS = {
     "restore": "restore:restore",
     "token": "token:token",
     "user": "user:user",
+    "webhook": "webhook:webhook",
     "open": "open:open_",
     "simulate": "simulate:simulate",
 }

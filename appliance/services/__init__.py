@@ -24,6 +24,7 @@ from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
 from appliance.services.tokens import TokenService
+from appliance.services.webhooks import WebhookService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +51,4 @@ class Services:
     status: StatusService
     strangers: Strangers
     tokens: TokenService
+    webhooks: WebhookService

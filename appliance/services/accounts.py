@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.config import AuthConfig, duration_ms
+from appliance.config import AuthConfig
+from appliance.config.checks import duration_ms
 from appliance.errors import Conflict, SignInRefused
 from appliance.services import users as units
 from appliance.services.clock import MINUTE, now_ms

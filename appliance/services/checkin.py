@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import assert_never
+from functools import partial
+from typing import TypeAlias, assert_never
 
 from appliance import logs
 from appliance.errors import (
@@ -34,6 +35,7 @@ from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.vault import Vault
+from appliance.services.webhooks import WebhookService
 from appliance.store import (
     certificates,
     commands,
@@ -50,6 +52,9 @@ from appliance.wire.cms import Signer
 
 logger = logging.getLogger(__name__)
 
+# Tells the receivers of webhooks of the message at hand, in the transaction that acts on it.
+Tell: TypeAlias = Callable[..., None]
+
 
 class CheckinService:
     """Acts on one check-in message at a time; every answer follows its commit."""
@@ -60,14 +65,16 @@ class CheckinService:
         vault: Vault,
         push_certificates: PushCertificates,
         wake: Callable[[], None],
+        webhooks: WebhookService,
     ) -> None:
         self._database = database
         self._vault = vault
         self._push_certificates = push_certificates
         self._wake = wake
+        self._webhooks = webhooks
 
-    async def handle(self, signer: Signer, message: CheckinMessage) -> bytes:
-        """Act on one message and return the reply body, empty for most messages.
+    async def handle(self, signer: Signer, message: CheckinMessage, raw: bytes) -> bytes:
+        """Act on one message, `raw` as it came; return the reply body, empty for most messages.
 
         Raises:
             NotAuthorized: the certificate may not speak for this enrollment.
@@ -78,7 +85,7 @@ class CheckinService:
         """
         now = now_ms()
         check_dates(signer, now)
-        reply = await self._act(signer, message, now)
+        reply = await self._act(signer, message, now, partial(self._tell, message, raw, now))
         logger.info(
             "check-in",
             extra={
@@ -88,37 +95,39 @@ class CheckinService:
         )
         return reply
 
-    async def _act(self, signer: Signer, message: CheckinMessage, now: int) -> bytes:
+    async def _act(self, signer: Signer, message: CheckinMessage, now: int, tell: Tell) -> bytes:
         match message:
             case Authenticate():
-                await self._authenticate(signer, message, now)
+                await self._authenticate(signer, message, now, tell)
                 return b""
             case TokenUpdate():
-                await self._token_update(signer, message, now)
+                await self._token_update(signer, message, now, tell)
                 return b""
             case CheckOut():
-                await self._check_out(signer, message, now)
+                await self._check_out(signer, message, now, tell)
                 return b""
             case UserAuthenticate():  # of a user who may have no channel yet
-                await self._authorize(signer, message, new_channel=True)
+                await self._authorize(signer, message, tell, new_channel=True)
                 raise UserChannelRefused("network users are not managed")
             case SetBootstrapToken():
-                await self._set_bootstrap_token(signer, message, now)
+                await self._set_bootstrap_token(signer, message, now, tell)
                 return b""
             case GetBootstrapToken():
-                return await self._get_bootstrap_token(signer, message, now)
+                return await self._get_bootstrap_token(signer, message, tell)
             case DeclarativeManagement():
-                return await self._declarations(signer, message)
+                return await self._declarations(signer, message, tell)
             case GetToken():
-                await self._authorize(signer, message)
+                await self._authorize(signer, message, tell)
                 raise InvalidRequest("no token of this service is to be had")
             case ReturnToService():  # that is for EraseDevice to say
-                await self._authorize(signer, message)
+                await self._authorize(signer, message, tell)
                 return plist.dumps({"ReturnToService": {"Enabled": False}})
             case _:
                 assert_never(message)
 
-    async def _authenticate(self, signer: Signer, message: Authenticate, now: int) -> None:
+    async def _authenticate(
+        self, signer: Signer, message: Authenticate, now: int, tell: Tell
+    ) -> None:
         await self._check_topic(message.topic)
         device_id = message.enrollment.id
 
@@ -128,6 +137,7 @@ class CheckinService:
                 # The refusal itself may be kept, so it is returned and not raised.
                 return verdict
             certificates.bind(db, signer.sha256, device_id)
+            tell(db)
             if verdict is _Admission.RENEWAL:
                 enrollments.rebind(db, device_id, signer.sha256, now)
                 events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
@@ -147,20 +157,24 @@ class CheckinService:
         if refusal is not None:
             raise NotAuthorized(refusal)
 
-    async def _token_update(self, signer: Signer, message: TokenUpdate, now: int) -> None:
+    async def _token_update(
+        self, signer: Signer, message: TokenUpdate, now: int, tell: Tell
+    ) -> None:
         await self._check_topic(message.topic)
         enrollment = message.enrollment
 
         def unit(db: Connection) -> None:
             enrollments.authorize(db, enrollment, signer.sha256, new_channel=True)
-            if take_token(db, self._vault, message, now) == 1:
+            tally = take_token(db, self._vault, message, now)
+            if tally == 1:
                 link = _link_reference(db, signer)
                 events.add(db, "device.enrolled", now, enrollment_id=enrollment.id, link=link)
+            tell(db, tally)
 
         await self._database.write(unit)
         self._wake()
 
-    async def _check_out(self, signer: Signer, message: CheckOut, now: int) -> None:
+    async def _check_out(self, signer: Signer, message: CheckOut, now: int, tell: Tell) -> None:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> None:
@@ -168,16 +182,18 @@ class CheckinService:
             end_channels(db, device_id, now)
             enrollments.end(db, device_id, state="checked_out", now=now)
             events.add(db, "device.checked_out", now, enrollment_id=device_id)
+            tell(db)
 
         await self._database.write(unit)
 
     async def _set_bootstrap_token(
-        self, signer: Signer, message: SetBootstrapToken, now: int
+        self, signer: Signer, message: SetBootstrapToken, now: int, tell: Tell
     ) -> None:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> None:
             enrollments.authorize_device(db, message.enrollment, signer.sha256)
+            tell(db)
             if message.bootstrap_token is None:
                 escrow.archive(db, device_id, "bootstrap_token", now)
                 return
@@ -186,20 +202,23 @@ class CheckinService:
         await self._database.write(unit)
 
     async def _get_bootstrap_token(
-        self, signer: Signer, message: GetBootstrapToken, now: int
+        self, signer: Signer, message: GetBootstrapToken, tell: Tell
     ) -> bytes:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> bytes | None:
             enrollments.authorize_device(db, message.enrollment, signer.sha256)
+            tell(db)
             return escrow.current(db, device_id, "bootstrap_token")
 
         sealed = await self._database.write(unit)
         token = b"" if sealed is None else self._vault.open("bootstrap_token", device_id, sealed)
         return plist.dumps({"BootstrapToken": token})
 
-    async def _declarations(self, signer: Signer, message: DeclarativeManagement) -> bytes:
-        await self._authorize(signer, message)
+    async def _declarations(
+        self, signer: Signer, message: DeclarativeManagement, tell: Tell
+    ) -> bytes:
+        await self._authorize(signer, message, tell)
         issued = await self._database.read(lambda db: certificates.by_sha256(db, signer.sha256))
         # One that came from another server may hold declarations of that one: told that there are
         # none, it would drop them, and perhaps its network with them.
@@ -208,13 +227,30 @@ class CheckinService:
         return answer_without_declarations(message.endpoint)
 
     async def _authorize(
-        self, signer: Signer, message: CheckinMessage, *, new_channel: bool = False
+        self, signer: Signer, message: CheckinMessage, tell: Tell, *, new_channel: bool = False
     ) -> None:
         enrollment = message.enrollment
         allowed = new_channel or not enrollment.is_user_channel
-        await self._database.read(
-            lambda db: enrollments.authorize(db, enrollment, signer.sha256, new_channel=allowed)
-        )
+
+        def unit(db: Connection) -> None:
+            enrollments.authorize(db, enrollment, signer.sha256, new_channel=allowed)
+            tell(db)
+
+        if self._webhooks.enabled:
+            await self._database.write(unit)
+        else:
+            await self._database.read(unit)
+
+    def _tell(
+        self,
+        message: CheckinMessage,
+        raw: bytes,
+        now: int,
+        db: Connection,
+        tally: int | None = None,
+    ) -> None:
+        if self._webhooks.enabled:
+            self._webhooks.tell(db, message, raw, now, tally=tally)
 
     async def _check_topic(self, topic: str) -> None:
         expected = await self._push_certificates.topic()

@@ -37,6 +37,7 @@ from appliance.services.paging import entries_before
 from appliance.services.repeats import Repeats
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
+from appliance.services.webhooks import WebhookService
 from appliance.store import (
     command_records,
     commands,
@@ -75,8 +76,10 @@ class CommandService:
         wake: Callable[[], None],
         server_url: str,
         live: LiveEvents,
+        webhooks: WebhookService,
     ) -> None:
         self._database = database
+        self._webhooks = webhooks
         self._live = live
         self._vault = vault
         self._repeats = repeats
@@ -108,6 +111,8 @@ class CommandService:
                 finished = commands.report(db, result, answer, now, protect=protect)
                 if finished is not None:
                     apply_result(db, result, finished, now)
+            if self._webhooks.enabled:
+                self._webhooks.tell(db, result, answer, now)
             return commands.next_command(db, enrollment.id, idle=idle, now=now)
 
         following = await self._database.write(unit)

@@ -118,7 +118,7 @@ class LiveEvents:
         self._unstored: list[Message] = []
         self._last = 0
         self._closed = False
-        database.after_commit = self._committed
+        database.after_commit.append(self._committed)
 
     async def newest_id(self) -> int:
         """Return the id of the last event, 0 before the first."""

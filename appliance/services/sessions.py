@@ -8,7 +8,8 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 
-from appliance.config import AuthConfig, duration_ms
+from appliance.config import AuthConfig
+from appliance.config.checks import duration_ms
 from appliance.errors import Busy
 from appliance.services.clock import MINUTE, now_ms
 from appliance.services.throttle import Address

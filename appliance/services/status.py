@@ -15,6 +15,7 @@ from appliance.services.ca import CaStatus, CertificateAuthority
 from appliance.services.clock import DAY, is_behind, now_ms
 from appliance.services.housekeeping import has_leapt
 from appliance.services.push import PushService, PushStatus
+from appliance.services.webhooks import WebhookService
 from appliance.store import commands, devices
 from appliance.store.database import Database
 from appliance.store.overview import identities_ending
@@ -51,6 +52,7 @@ class StatusService:
         ca: CertificateAuthority,
         backups: BackupService,
         tls_not_after: Callable[[], datetime],
+        webhooks: WebhookService,
     ) -> None:
         self._database = database
         self._config = config
@@ -58,6 +60,7 @@ class StatusService:
         self._ca = ca
         self._backups = backups
         self._tls_not_after = tls_not_after
+        self._webhooks = webhooks
         self._started_at = datetime.now(UTC)
         self.job_errors: dict[str, str] = {}
 
@@ -96,6 +99,14 @@ class StatusService:
             " switch them on, or enroll them anew; `appliance device show` says how it stands"
         ]
 
+    async def _webhook_problems(self) -> list[str]:
+        return [
+            f"webhook {webhook.state.id} is disabled ({webhook.state.problem}): `appliance webhook"
+            " test` tries it, `appliance webhook replay` sends what failed"
+            for webhook in await self._webhooks.listing()
+            if webhook.state.disabled_at is not None
+        ]
+
     async def overview(self) -> Overview:
         """Return the state of everything."""
         push = await self._push.status()
@@ -113,6 +124,7 @@ class StatusService:
         if (tls_not_after - datetime.now(UTC)).days < 14:
             problems.append("the server certificate ends within 14 days")
         problems += await self._identity_problems()
+        problems += await self._webhook_problems()
         backups = self._backups.state()
         if backups.error:
             problems.append(f"the last backup failed: {backups.error}")

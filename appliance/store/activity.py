@@ -16,7 +16,8 @@ _LATEST = 20_000
 VIEWS: Mapping[str, str] = {
     "attention": """
         (v.kind IN ('certificate.refused', 'device.authenticate_refused', 'device.checked_out',
-                    'device.unknown', 'device.arrival_refused', 'user.sign_in_failed')
+                    'device.unknown', 'device.arrival_refused', 'user.sign_in_failed',
+                    'webhook.disabled')
          OR v.kind = 'command.finished'
             AND json_extract(v.data, '$.status') IN ('error', 'format_error', 'expired')
          OR v.kind = 'command.queued' AND c.status = 'not_now')""",
@@ -30,7 +31,7 @@ VIEWS: Mapping[str, str] = {
                        'device.arrived', 'device.arrival_refused', 'device.renewal_sent'))""",
     "security": """
         (v.kind LIKE 'user.%' OR v.kind LIKE 'token.%' OR v.kind LIKE 'push_certificate.%'
-         OR v.kind LIKE 'backup.%'
+         OR v.kind LIKE 'backup.%' OR v.kind LIKE 'webhook.%'
          OR v.kind IN ('secret.shown', 'command.ordered', 'certificate.refused',
                        'certificate.revoked', 'device.authenticate_refused', 'device.blocked',
                        'device.unblocked', 'device.forgotten', 'device.reenrollment_allowed',

@@ -52,10 +52,10 @@ class Database:
 
     All units of work that wait are put into one transaction and are woken after its commit,
     which is on the disk (`synchronous=FULL`) by then. A unit may be run twice, so it changes
-    nothing but the database. `after_commit` is called after each commit: whoever shows what is
-    new sets it, and it returns at once. `failure` is set when the disk or the file fails: nothing
-    is written any more, and the process should end. `trouble` says why nothing can be written at
-    the moment, or what is wrong with the file; "" when all is well.
+    nothing but the database. What is in `after_commit` is called after each commit, before the
+    next begins, and returns at once: it is for whoever tells what is new. `failure` is set when the
+    disk or the file fails: nothing is written any more, and the process should end. `trouble` says
+    why nothing can be written at the moment, or what is wrong with the file; "" when all is well.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Database:
         self._snapshots = 0  # under way
         self._waiting: list[_Waiting] = []
         self._pump_task: asyncio.Task[None] | None = None
-        self.after_commit: Callable[[], None] = lambda: None
+        self.after_commit: list[Callable[[], None]] = []
         self.failure = asyncio.Event()
         self._damage = ""  # stays until the next start
         self._obstacle = ""  # to writing; goes with the next commit
@@ -209,7 +209,8 @@ class Database:
             self._works()
             for waiting, (result, problem) in zip(batch, outcomes, strict=True):
                 _resolve(waiting.future, result, error=problem)
-            self.after_commit()
+            for tell in self.after_commit:
+                tell()
             await self._checkpoint_when_due()
 
     def _failed(self, error: Exception) -> list[_Waiting]:

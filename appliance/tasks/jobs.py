@@ -38,6 +38,15 @@ def jobs(services: Services, tls: Tls) -> list[Job]:
         Job(name="integrity", run=services.integrity.weekly, timeout_seconds=_HOUR),
         Job(name="backup", run=services.backups.nightly, timeout_seconds=6 * _HOUR),
     ]
+    found += [
+        Job(
+            name=f"webhook {sender.receiver.id}",
+            run=sender.run,
+            timeout_seconds=_MINUTE,
+            nudge=sender.work,
+        )
+        for sender in services.webhooks.senders
+    ]
     if systemd.is_listening():
         reporter = systemd.Reporter(services.status.obstacles)
         found.append(Job(name="report to systemd", run=reporter.report, timeout_seconds=_MINUTE))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from appliance import __version__, logs
 from appliance.config import Config
 from appliance.errors import AccessRefused
 from appliance.services.status import Overview
+from appliance.services.webhooks import Webhook
 from appliance.web.authentication import Gate
 from appliance.web.keys import SERVICES
 
@@ -41,7 +43,7 @@ async def version(request: web.Request) -> web.Response:
     return web.json_response({"version": __version__})
 
 
-def metrics_text(overview: Overview) -> bytes:
+def metrics_text(overview: Overview, webhooks: Sequence[Webhook]) -> bytes:
     """Return the figures in Prometheus' text format."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -78,7 +80,31 @@ def metrics_text(overview: Overview) -> bytes:
         "tls_certificate_expiry_seconds", "When the server certificate ends.",
         _seconds(overview.tls_not_after),
     )  # fmt: skip
+    _webhooks(registry, webhooks)
     return generate_latest(registry)
+
+
+def _webhooks(registry: CollectorRegistry, webhooks: Sequence[Webhook]) -> None:
+    """Add the receivers of events, by id; nothing where there are none."""
+    if not webhooks:
+        return
+    deliveries = Counter(
+        "appliance_webhook_deliveries", "Events by what became of them; retried: attempts.",
+        ["webhook", "result"], registry=registry,
+    )  # fmt: skip
+    waiting = Gauge(
+        "appliance_webhook_waiting", "Events that wait for a receiver.", ["webhook"],
+        registry=registry,
+    )  # fmt: skip
+    failing = Gauge(
+        "appliance_webhook_failing", "Whether a receiver fails or is disabled.", ["webhook"],
+        registry=registry,
+    )  # fmt: skip
+    for state in (webhook.state for webhook in webhooks):
+        for result in ("delivered", "retried", "failed", "dropped"):
+            deliveries.labels(state.id, result).inc(getattr(state, result))
+        waiting.labels(state.id).set(state.waiting)
+        failing.labels(state.id).set(state.state != "ok")
 
 
 def _seconds(moment: datetime | None) -> float | None:
@@ -94,7 +120,8 @@ def routes(config: Config) -> list[web.RouteDef]:
             gate.admit(request)
         except AccessRefused:
             return web.Response(status=403)
-        body = metrics_text(await request.app[SERVICES].status.overview())
+        services = request.app[SERVICES]
+        body = metrics_text(await services.status.overview(), await services.webhooks.listing())
         return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})
 
     return [

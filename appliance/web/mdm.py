@@ -73,7 +73,7 @@ async def _act(
 ) -> bytes:
     if isinstance(said, CommandResult):
         return await services.commands.report_and_next(signer, said, body) or b""
-    return await services.checkins.handle(signer, said)
+    return await services.checkins.handle(signer, said, body)
 
 
 def reply(body: bytes) -> web.Response:

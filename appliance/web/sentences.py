@@ -123,6 +123,12 @@ SENTENCES: Mapping[str, Sentence] = {
     "link.profile_fetched": _entry(
         text("An enrollment profile was downloaded"), "download", "busy"
     ),
+    "webhook.disabled": _entry(
+        text("The webhook %(id)s was disabled: %(problem)s"), "push", "bad"
+    ),
+    "webhook.replayed": _entry(
+        text("%(by)s had %(count)s events sent to the webhook %(id)s again"), "push"
+    ),
     "token.created": _entry(text("The API token “%(name)s” was made"), "key"),
     "token.revoked": _entry(text("The API token “%(name)s” was revoked"), "key"),
     "user.created": _entry(text("The user “%(name)s” was added"), "user"),

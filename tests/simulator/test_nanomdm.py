@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import plistlib
 import ssl
 import subprocess
@@ -11,6 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from appliance.mdm.checkin import parse_checkin
+from appliance.mdm.command import parse_result
+from appliance.mdm.event import event_of
 from appliance.simulator.apns_certificates import ApnsAuthority
 from appliance.simulator.fleet import ProfileSource
+from appliance.wire.plist import loads
+from tests.device.receiver import Received, Receiver
 from tests.device.server import free_port
 from tests.simulator.fake_mdm import mdm_payload, payload, profile
 from tests.simulator.fleets import Watched, running_fleet
@@ -64,6 +71,7 @@ class Peers:
     nanomdm: int
     scep: int
     ca: Path
+    told: Receiver  # NanoMDM's own webhooks
 
     def profile(self, url: str, root: x509.Certificate) -> bytes:
         """An enrollment profile made by hand, as NanoMDM's documentation shows one."""
@@ -104,14 +112,19 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
     folder = tmp_path_factory.mktemp("peers")
     depot = str(folder / "depot")
     subprocess.run([scepserver, "ca", "-init", "-depot", depot, "-keySize", "2048"], check=True)
-    found = Peers(nanomdm=free_port(), scep=free_port(), ca=folder / "depot" / "ca.pem")
+    told = Receiver()
+    told.start()
+    ca = folder / "depot" / "ca.pem"
+    found = Peers(nanomdm=free_port(), scep=free_port(), ca=ca, told=told)
     scep = [scepserver, "-depot", depot, "-challenge", _CHALLENGE, "-allowrenew", "0"]
     scep += ["-http-addr", f"127.0.0.1:{found.scep}"]
     mdm = [nanomdm, "-listen", f"127.0.0.1:{found.nanomdm}", "-ca", str(found.ca)]
     mdm += ["-api", _API_KEY, "-storage", "filekv", "-storage-dsn", str(folder / "db"), "-checkin"]
+    mdm += ["-webhook-url", told.url]
     with started(found.scep, folder / "scep.log", *scep):
         with started(found.nanomdm, folder / "nanomdm.log", *mdm):
             yield found
+    told.stop()
 
 
 @contextlib.asynccontextmanager
@@ -167,6 +180,28 @@ async def test_devices_enroll_at_nanomdm_and_answer_its_commands(
         }
         assert watched.journal.left.total() == _DEVICES
         assert not watched.journal.troubles
+    check_events(peers.told.received)
+
+
+def check_events(received: list[Received]) -> None:
+    """What NanoMDM said of each message, our event of the same message says as well."""
+    topics = {one.json["topic"] for one in received}
+    assert topics >= {"mdm.Authenticate", "mdm.TokenUpdate", "mdm.Connect", "mdm.CheckOut"}
+    for one in received:
+        body = loads(one.payload)
+        said = parse_checkin(body) if "MessageType" in body else parse_result(body)
+        at, tally = datetime.now(UTC), one.about.get("token_update_tally")
+        event = event_of(said, one.payload, event_id="E", at=at, tally=tally)
+        assert event is not None
+        ours, theirs, its = json.loads(event.body), one.json, one.about
+        about = ours.get("checkin_event") or ours["acknowledge_event"]
+        assert (ours["topic"], ours.keys() - {"event_id"}) == (
+            theirs["topic"], theirs.keys() - {"event_id"},
+        )  # fmt: skip
+        if ours["topic"] == "mdm.TokenUpdate":  # we keep the push token and its magic to ourselves
+            assert about.pop("raw_payload") != its.pop("raw_payload")
+        differing = {key for key, value in its.items() if value and about.get(key) != value}
+        assert not differing, (its, about)
 
 
 async def _queue_and_poll(peers: Peers, watched: Watched, udids: list[str]) -> None:

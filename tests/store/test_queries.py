@@ -31,7 +31,7 @@ from appliance.store.database import Connection, Database
 _SCAN = re.compile(r"\bSCAN\b")
 
 
-class _Recorder:
+class Recorder:
     """Stands in for a connection and explains every statement before it runs."""
 
     def __init__(self, db: Connection) -> None:
@@ -87,7 +87,7 @@ _HOT = {
 @pytest.mark.parametrize("name", _HOT)
 async def test_a_hot_query_never_scans_a_table(database: Database, name: str) -> None:
     def unit(db: Connection) -> list[str]:
-        recorder = _Recorder(db)
+        recorder = Recorder(db)
         _HOT[name](recorder)  # type: ignore[no-untyped-call]
         return recorder.plans
 
@@ -119,7 +119,7 @@ async def test_the_overview_does_not_read_the_history(database: Database, name: 
     ask, expected = _OVERVIEW[name]
 
     def unit(db: Connection) -> list[str]:
-        recorder = _Recorder(db)
+        recorder = Recorder(db)
         ask(recorder)  # type: ignore[no-untyped-call, arg-type]
         return recorder.plans
 

@@ -15,6 +15,7 @@ import base64
 import json
 import plistlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from appliance.simulator.profile import Profile
 from appliance.web.api import OPERATIONS
 from appliance.web.cookies import SESSION_COOKIE
 from tests.device.device import Device
+from tests.device.receiver import Receiver, receiving
 from tests.device.server import SCOPES, Api, RunningServer, lab_push_certificate
 from tests.trust.canaries import Canaries
 
@@ -42,9 +44,17 @@ IPHONE = {"Model": "MTQ93", "ModelName": "iPhone", "ProductName": "iPhone15,2", 
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
-    """A server that says as much as it can in its log."""
-    running = RunningServer(tmp_path / "data", environment={"APPLIANCE_LOG__LEVEL": "debug"})
+def receiver() -> Iterator[Receiver]:
+    """One that is told everything by webhook."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def server(tmp_path: Path, receiver: Receiver) -> Iterator[RunningServer]:
+    """A server that says as much as it can in its log, and by webhook."""
+    environment = {"APPLIANCE_LOG__LEVEL": "debug", "APPLIANCE_WEBHOOK__URLS": receiver.url}
+    running = RunningServer(tmp_path / "data", environment=environment)
     yield running
     if running.process is not None:
         running.stop()
@@ -220,6 +230,8 @@ async def shown(api: Api, fleet: Fleet) -> bytes:
         if "{code}" in operation.path:
             continue  # a profile with a challenge of its own: it is made to be handed out
         names = fleet.commands if "{uuid}" in operation.path else [d.id for d in fleet.devices]
+        if operation.path.startswith("/api/v1/webhooks/"):
+            names = [one["id"] for one in (await reader.get("/api/v1/webhooks")).json["items"]]
         paths += {re.sub(r"{\w+}", name, operation.path) for name in names}
     texts = []
     for path in paths:
@@ -259,7 +271,15 @@ def files(server: RunningServer) -> dict[str, bytes]:
     return found
 
 
-def test_no_secret_is_found_outside_of_sealed_columns(server: RunningServer) -> None:
+def told(receiver: Receiver) -> bytes:
+    """Everything that was sent by webhook, the device's messages read."""
+    assert {"mdm.TokenUpdate", "mdm.SetBootstrapToken", "mdm.Connect"} <= set(receiver.topics)
+    return b"\n".join(part for one in receiver.received for part in (one.body, one.payload))
+
+
+def test_no_secret_is_found_outside_of_sealed_columns(
+    server: RunningServer, receiver: Receiver
+) -> None:
     canaries = Canaries()
     made = json.loads(server.cli("init", "--url", server.url, "--json").stdout)
     canaries.keep("setup code", made["setup_code"])
@@ -277,7 +297,9 @@ def test_no_secret_is_found_outside_of_sealed_columns(server: RunningServer) -> 
         ("backup", "create"), ("status",), ("device", "list"), ("user", "list"), ("token", "list"),
     ):  # fmt: skip
         read += server.cli(*verb).stdout.encode()
-    places = {**files(server), "what is shown": read}
+    while json.loads(server.cli("webhook", "list", "--json").stdout)["items"][0]["waiting"]:
+        time.sleep(0.1)
+    places = {**files(server), "what is shown": read, "what webhooks say": told(receiver)}
     assert {"appliance.db", "appliance.db-wal", "log", "environment"} <= places.keys()
     assert any(name.startswith("backups/") for name in places)
     leaks = {place: canaries.found_in(content) for place, content in places.items()}

@@ -73,10 +73,11 @@ async def test_answers_have_the_fields_that_are_described(api: ApiClient) -> Non
         ("/api/v1/push-certificate", "/api/v1/push-certificate"),
         ("/api/v1/certificate-authority", "/api/v1/certificate-authority"),
         ("/api/v1/status", "/api/v1/status"),
+        ("/api/v1/webhooks", "/api/v1/webhooks"),
     ):
         answer = (await api.call("GET", concrete)).json
         content = document()["paths"][path]["get"]["responses"]["200"]["content"]
-        _conforms(answer, content["application/json"]["schema"], path)
+        conforms(answer, content["application/json"]["schema"], path)
 
 
 async def test_document_and_page_are_served_without_a_token(api: ApiClient) -> None:
@@ -88,7 +89,8 @@ async def test_document_and_page_are_served_without_a_token(api: ApiClient) -> N
         assert path in page()
 
 
-def _conforms(value: Any, schema: dict[str, Any], where: str) -> None:
+def conforms(value: Any, schema: dict[str, Any], where: str) -> None:
+    """Compare an answer with its description."""
     schemas = document()["components"]["schemas"]
     if "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
@@ -98,7 +100,7 @@ def _conforms(value: Any, schema: dict[str, Any], where: str) -> None:
         assert set(value) <= set(schema["properties"]), where
         for name, field in schema["properties"].items():
             if name in value:
-                _conforms(value[name], field, f"{where}.{name}")
+                conforms(value[name], field, f"{where}.{name}")
     elif "items" in schema and isinstance(value, list):
         for item in value:
-            _conforms(item, schema["items"], f"{where}[]")
+            conforms(item, schema["items"], f"{where}[]")

@@ -17,6 +17,7 @@ from appliance.web.api import (
     status,
     tokens,
     users,
+    webhooks,
 )
 from appliance.web.api.operation import Operation
 from appliance.web.authentication import Gate
@@ -32,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *backups.operations,
     *ca.operations,
     *moving.operations,
+    *webhooks.operations,
     *status.operations,
 )
 

@@ -12,20 +12,22 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from appliance.config.checks import (
+    check_choice,
+    check_duration,
+    check_network,
+    check_range,
+    check_url,
+    split_address,
+)
+from appliance.config.webhook import WebhookConfig
 from appliance.errors import ConfigError
 
 _PREFIX = "APPLIANCE_"
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_URL = re.compile(
-    rf"https://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?=[^/:]{{1,253}}(?:[/:]|\Z)){_LABEL}(?:\.{_LABEL})*)"
-    r"(?::(?P<port>\d{1,5}))?/?"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,12 @@ class ServerConfig:
     tls_key: str = ""
 
     def __post_init__(self) -> None:
-        _check_url(self.url)
+        check_url(self.url)
         for address in (*self.listen, *self.admin_listen):
             split_address(address)
         for key in ("admin_allow", "trusted_proxies"):
             for network in getattr(self, key):
-                _check_network(f"server.{key}", network)
+                check_network(f"server.{key}", network)
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ConfigError("server.tls_certificate and server.tls_key belong together")
 
@@ -88,10 +90,10 @@ class PushConfig:
     per_second: int = 200  # at most; a fleet woken at once would come back at once
 
     def __post_init__(self) -> None:
-        _check_range("push.port", self.port, 1, 65535)
-        _check_range("push.timeout_seconds", self.timeout_seconds, 1, 120)
-        _check_range("push.expires_hours", self.expires_hours, 0, 720)
-        _check_range("push.per_second", self.per_second, 1, 10_000)
+        check_range("push.port", self.port, 1, 65535)
+        check_range("push.timeout_seconds", self.timeout_seconds, 1, 120)
+        check_range("push.expires_hours", self.expires_hours, 0, 720)
+        check_range("push.per_second", self.per_second, 1, 10_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +118,9 @@ class ScepConfig:
     legacy_ciphers: bool = True  # false refuses single DES and SHA-1
 
     def __post_init__(self) -> None:
-        _check_range("scep.identity_days", self.identity_days, 1, 825)
-        _check_range("scep.renew_before_days", self.renew_before_days, 0, 800)
-        _check_range("scep.challenge_minutes", self.challenge_minutes, 1, 10_080)
+        check_range("scep.identity_days", self.identity_days, 1, 825)
+        check_range("scep.renew_before_days", self.renew_before_days, 0, 800)
+        check_range("scep.challenge_minutes", self.challenge_minutes, 1, 10_080)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,7 @@ class MdmConfig:
     silent_after_hours: int = 48  # a device not heard of for so long needs a person's attention
 
     def __post_init__(self) -> None:
-        _check_range("mdm.silent_after_hours", self.silent_after_hours, 1, 8_760)
+        check_range("mdm.silent_after_hours", self.silent_after_hours, 1, 8_760)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +155,10 @@ class AuthConfig:
 
     def __post_init__(self) -> None:
         for key in ("session_idle", "session_max", "login_block", "setup_code_ttl"):
-            _check_duration(f"auth.{key}", getattr(self, key))
-        _check_range("auth.min_password", self.min_password, 8, 128)
-        _check_range("auth.login_attempts", self.login_attempts, 1, 1000)
-        _check_range("auth.argon2_memory_mib", self.argon2_memory_mib, 8, 1024)
+            check_duration(f"auth.{key}", getattr(self, key))
+        check_range("auth.min_password", self.min_password, 8, 128)
+        check_range("auth.login_attempts", self.login_attempts, 1, 1000)
+        check_range("auth.argon2_memory_mib", self.argon2_memory_mib, 8, 1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,7 @@ class BackupConfig:
     def __post_init__(self) -> None:
         if self.at and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", self.at):
             raise ConfigError(f"backup.at must be a time such as 03:15, not {self.at!r}")
-        _check_range("backup.keep", self.keep, 1, 1000)
+        check_range("backup.keep", self.keep, 1, 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,10 +194,10 @@ class LimitsConfig:
 
     def __post_init__(self) -> None:
         for network in self.exempt:
-            _check_network("limits.exempt", network)
+            check_network("limits.exempt", network)
         for item in fields(self):
             if item.name != "exempt":
-                _check_range(f"limits.{item.name}", getattr(self, item.name), 1, 1_000_000)
+                check_range(f"limits.{item.name}", getattr(self, item.name), 1, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,8 +208,8 @@ class LogConfig:
     level: str = "info"
 
     def __post_init__(self) -> None:
-        _check_choice("log.format", self.format, ("text", "json"))
-        _check_choice("log.level", self.level, ("debug", "info", "warning", "error"))
+        check_choice("log.format", self.format, ("text", "json"))
+        check_choice("log.level", self.level, ("debug", "info", "warning", "error"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +225,7 @@ class Config:
     api: ApiConfig = field(default_factory=ApiConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     backup: BackupConfig = field(default_factory=BackupConfig)
+    webhook: WebhookConfig = field(default_factory=WebhookConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
@@ -260,24 +263,6 @@ def default_data_directory() -> Path:
         return Path("/var/lib/appliance")
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local/share") / "appliance"
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Split `HOST:PORT` or `[V6]:PORT`.
-
-    Raises:
-        ConfigError: not of that form.
-    """
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([^:\[\]]+)):(\d{1,5})", address)
-    if match is None or int(match[3]) > 65535:
-        raise ConfigError(f"{address!r} is not ADDRESS:PORT", fix="for example 0.0.0.0:8443")
-    return match[1] or match[2], int(match[3])
-
-
-def duration_ms(text: str) -> int:
-    """Return a duration such as "90s", "15m", "12h" or "7d" in milliseconds, 0 if it is none."""
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    return 0 if match is None else int(match[1]) * _UNITS_MS[match[2]]
 
 
 def _apply(config: Config, document: Mapping[str, Any], where: Any) -> Config:
@@ -356,44 +341,3 @@ def _line_of(text: str, key: str) -> str:
         if pattern.match(line):
             return f":{number}"
     return ""
-
-
-def _check_url(url: str) -> None:
-    """Accept scheme, host and port alone: devices keep this URL for ever, and add paths to it."""
-    match = _URL.fullmatch(url)
-    port = None if match is None or match["port"] is None else int(match["port"])
-    if match is None or (port is not None and not 1 <= port <= 65535):
-        raise ConfigError(
-            f"server.url must look like https://host or https://host:port, not {url!r}",
-            fix="no user name, path, query or fragment; a name with other letters as xn--…",
-        )
-    if match["v6"] is not None:
-        try:
-            IPv6Address(match["v6"])
-        except ValueError as error:
-            raise ConfigError(f"server.url: {error}") from error
-
-
-def _check_range(key: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{key} must be between {low} and {high}, not {value}")
-
-
-def _check_duration(key: str, text: str) -> None:
-    if not 0 < duration_ms(text) <= duration_ms("365d"):
-        raise ConfigError(
-            f"{key} must be a time of at most 365 days, not {text!r}",
-            fix='for example "15m", "12h" or "7d"',
-        )
-
-
-def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{key} must be one of {', '.join(choices)}, not {value!r}")
-
-
-def _check_network(key: str, network: str) -> None:
-    try:
-        ip_network(network)
-    except ValueError as error:
-        raise ConfigError(f"{key}: {error}", fix="for example 192.168.0.0/16") from error

@@ -1,0 +1,42 @@
+"""Webhooks: nothing without receivers, and a start that refuses files it cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.config.webhook import WebhookConfig
+from appliance.errors import ConfigError
+from appliance.services.webhooks import WebhookService
+from appliance.store.database import Database
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """A migrated, empty database."""
+    database = await Database.open(tmp_path / "appliance.db")
+    yield database
+    await database.close()
+
+
+async def test_without_receivers_nothing_is_kept(database: Database) -> None:
+    service = WebhookService(database, WebhookConfig())
+    await service.begin()
+    assert (service.enabled, service.senders, database.after_commit) == (False, (), [])
+    assert await service.listing() == []
+
+
+@pytest.mark.parametrize("content", ["short", "whsec_!", "whsec_c2hvcnQ="])
+async def test_a_secret_that_is_none_stops_the_start(
+    database: Database, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "secret"
+    with pytest.raises(ConfigError, match=r"webhook\.secret_file"):
+        WebhookService(database, WebhookConfig(urls=("http://a/",), secret_file=str(file)))
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=r"webhook\.secret_file"):
+        WebhookService(database, WebhookConfig(urls=("http://a/",), secret_file=str(file)))
+    with pytest.raises(ConfigError, match=r"webhook\.ca_file"):
+        WebhookService(database, WebhookConfig(urls=("http://a/",), ca_file=str(file)))
