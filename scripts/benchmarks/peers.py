@@ -84,6 +84,13 @@ def find_program(name: str) -> str | None:
     return shutil.which(name)
 
 
+def install(package: str) -> None:
+    """Install a package of Debian where that is possible; whoever needs it looks whether it is."""
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        options = ["-y", "-qq", "--no-install-recommends"]
+        subprocess.run(["apt-get", "install", *options, package], stdout=subprocess.DEVNULL)
+
+
 def free_port() -> int:
     """A loopback port that nothing uses now, outside the range that clients are given."""
     while True:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .load import BenchError
-from .peers import free_port, started
+from .peers import free_port, install, started
 
 _USER = "postgres"  # initdb refuses root
 _START_SECONDS = 20
-_INSTALL = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +33,8 @@ def find() -> PostgreSQL:
     Raises:
         BenchError: one of them is not to be had; says which.
     """
-    if not _programs() and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(_INSTALL, stdout=subprocess.DEVNULL, check=False)
+    if not _programs():
+        install("postgresql")
     programs = _programs()
     if not programs:
         raise BenchError("PostgreSQL is not installed, nor can it be by `apt-get`")

@@ -50,6 +50,8 @@ async def _on_stage(
 ) -> None:
     with contextlib.ExitStack() as stack:
         database = _database() if options.postgresql else None
+        if options.postgresql and peers.find_program("nginx") is None:
+            peers.install("nginx-light")
         on = Stage(folder, stack, rounds=options.rounds, count=options.devices, database=database)
         if "memory" in wanted:
             await asyncio.sleep(_SETTLING_SECONDS)
@@ -156,7 +158,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--postgresql",
         action="store_true",
-        help="NanoMDM with PostgreSQL as well, which is installed if need be",
+        help="NanoMDM with PostgreSQL and behind nginx as well, installed if need be",
     )
     parser.add_argument(
         "--write", action="store_true", help="into docs/benchmarks.md and its chart as well"
