@@ -11,6 +11,7 @@ from appliance.services.paging import entries_before
 from appliance.store import devices, enrollments, events
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device, DeviceDetails
+from appliance.store.enrollments import Known
 from appliance.store.events import Event
 
 
@@ -66,25 +67,32 @@ class DeviceService:
     async def block(self, name: str) -> None:
         """Tell the device to leave at its next request, and keep it out until unblocked."""
 
-        def act(db: Connection, enrollment_id: str, now: int) -> None:
-            enrollments.set_blocked(db, enrollment_id, now)
+        def act(db: Connection, device: Known, now: int) -> bool:
+            if device.blocked:
+                return False
+            enrollments.set_blocked(db, device.id, now)
+            return True
 
         await self._decide(name, "device.blocked", act)
 
     async def unblock(self, name: str) -> None:
         """Let a blocked device enroll again."""
 
-        def act(db: Connection, enrollment_id: str, now: int) -> None:
-            enrollments.set_blocked(db, enrollment_id, None)
+        def act(db: Connection, device: Known, _now: int) -> bool:
+            enrollments.set_blocked(db, device.id, None)
+            return device.blocked
 
         await self._decide(name, "device.unblocked", act)
 
     async def forget(self, name: str) -> None:
         """End an enrollment on our side: its certificate stops counting, its queue is cleared."""
 
-        def act(db: Connection, enrollment_id: str, now: int) -> None:
-            end_channels(db, enrollment_id, now)
-            enrollments.end(db, enrollment_id, state="forgotten", now=now)
+        def act(db: Connection, device: Known, now: int) -> bool:
+            if device.state == "forgotten":
+                return False
+            end_channels(db, device.id, now)
+            enrollments.end(db, device.id, state="forgotten", now=now)
+            return True
 
         await self._decide(name, "device.forgotten", act)
 
@@ -93,23 +101,26 @@ class DeviceService:
         if not 1 <= minutes <= 7 * 24 * 60:
             raise InvalidRequest("minutes must be between 1 and 10080", pointer="/minutes")
 
-        def act(db: Connection, enrollment_id: str, now: int) -> None:
-            enrollments.allow_reenrollment(db, enrollment_id, now + minutes * MINUTE)
+        def act(db: Connection, device: Known, now: int) -> bool:
+            enrollments.allow_reenrollment(db, device.id, now + minutes * MINUTE)
+            return True
 
         await self._decide(name, "device.reenrollment_allowed", act)
 
     async def _decide(
-        self, name: str, kind: str, act: Callable[[Connection, str, int], None]
+        self, name: str, kind: str, act: Callable[[Connection, Known, int], bool]
     ) -> None:
+        """Let `act` change a device, and record it as `kind` if it says that it did."""
         now = now_ms()
 
         def unit(db: Connection) -> None:
             enrollment_id = devices.named(db, name)
-            if enrollments.known(db, enrollment_id) is None:
+            device = enrollments.known(db, enrollment_id)
+            if device is None:
                 raise InvalidRequest(
                     f"{enrollment_id} is a user channel", fix="name the device it belongs to"
                 )
-            act(db, enrollment_id, now)
-            events.add(db, kind, now, enrollment_id=enrollment_id)
+            if act(db, device, now):
+                events.add(db, kind, now, enrollment_id=enrollment_id)
 
         await self._database.write(unit)

@@ -86,6 +86,18 @@ async def test_block_unblock_and_forget_show_in_the_state(api: ApiClient) -> Non
     }
 
 
+@pytest.mark.parametrize("verb", ["block", "unblock", "forget"])
+async def test_what_was_decided_already_is_no_news(api: ApiClient, verb: str) -> None:
+    name = api.enroll("one")
+    if verb == "unblock":
+        await api.call("POST", f"{DEVICES}/{name}/block")
+    for _ in range(2):
+        assert (await api.call("POST", f"{DEVICES}/{name}/{verb}")).status in (200, 204)
+    events = (await api.call("GET", f"{DEVICES}/{name}/events")).json["items"]
+    news = [event["kind"] for event in events]
+    assert len(news) == len(set(news)), news
+
+
 async def test_blocking_needs_an_administrator(api: ApiClient) -> None:
     api.enroll("one")
     token = await api.new_token("write")
