@@ -60,7 +60,11 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawCommand:
-    """A command that a caller wrote as a property list; `payload` is kept byte for byte."""
+    """A command that a caller wrote as a property list.
+
+    `payload` is what was read of it, written anew: a device that reads property lists in another
+    way than we do cannot be told anything but what `command` says.
+    """
 
     command_uuid: str
     request_type: str
@@ -101,7 +105,7 @@ def parse_command(payload: bytes) -> RawCommand:
         command_uuid=_command_uuid(body),
         request_type=request_type,
         command=command,
-        payload=payload,
+        payload=dumps(body),
     )
 
 

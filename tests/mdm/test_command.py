@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import plistlib
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -116,13 +118,71 @@ def test_a_written_command_is_what_a_device_expects() -> None:
     }
 
 
-def test_a_raw_command_is_kept_byte_for_byte() -> None:
-    payload = b"<plist><dict>  <key>CommandUUID</key><string>A1</string><key>Command</key>"
-    payload += b"<dict><key>RequestType</key><string>Ours</string></dict></dict></plist>\n\n"
-    command = parse_command(payload)
+RAW = b"""<?xml version="1.0" encoding="UTF-8"?>
+<?target <key>RequestType</key> ?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN"
+  "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<!-- <dict> --><plist version="1.0"><dict><!-- <key>Command</key> -->
+  <key>Command</key><?between ?><dict>
+    <key>Request<!-- -->Type</key><string><![CDATA[Ou]]>r&#115;</string>
+    <key>Data</key><data>AAH+
+      /w==</data><?between <string>x</string> ?>
+    <key>Date</key><date>2026-11-24T20:51:51Z</date>
+    <key>Least</key><integer>-9223372036854775808</integer>
+    <key>Most</key><integer>18446744073709551615</integer>
+    <key>Hexadecimal</key><integer>0x7fffffffffffffff</integer>
+    <key>Real</key><real>0.1</real>
+    <key>Text</key><string> &lt;key&gt;<![CDATA[</string>]]>&amp;&#x1F600; </string>
+    <key>Nothing</key><array/>
+  </dict>
+  <key>CommandUUID</key><string>A1</string><key>More</key><true/>
+</dict></plist><!-- <plist> -->
+
+"""
+
+
+def test_a_raw_command_is_sent_as_it_was_read() -> None:
+    command = parse_command(RAW)
     assert (command.command_uuid, command.request_type) == ("A1", "Ours")
-    assert command.payload is payload
-    assert command.command.value == {"RequestType": "Ours"}
+    sent = plistlib.loads(command.payload)
+    assert sent == {
+        "Command": {
+            "RequestType": "Ours",
+            "Data": b"\0\1\xfe\xff",
+            "Date": datetime(2026, 11, 24, 20, 51, 51),
+            "Least": -(1 << 63),
+            "Most": (1 << 64) - 1,
+            "Hexadecimal": (1 << 63) - 1,
+            "Real": 0.1,
+            "Text": " <key></string>&\U0001f600 ",
+            "Nothing": [],
+        },
+        "CommandUUID": "A1",
+        "More": True,
+    }
+    assert loads(command.payload) == loads(RAW)
+
+
+def test_what_readers_may_read_differently_reaches_no_device() -> None:
+    assert marks_in(parse_command(RAW).payload) == set()
+
+
+def marks_in(payload: bytes) -> set[bytes]:
+    """Comments, CDATA and processing instructions, but for the first line."""
+    return {mark for mark in (b"<!--", b"<![", b"<?", b"&#") if mark in payload[5:]}
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        b"<key>Command</key><dict><key>RequestType</key><string>EraseDevice</string></dict>",
+        b"<!-- --><key>Comm<![CDATA[and]]></key><dict/>",
+        b"<key>CommandUUID</key><string>A2</string>",
+    ],
+)
+def test_a_raw_command_that_says_something_twice_is_refused(twice: bytes) -> None:
+    with pytest.raises(MalformedMessage, match="appears twice"):
+        parse_command(RAW.replace(b"<key>More</key><true/>", twice))
 
 
 @pytest.mark.parametrize(
