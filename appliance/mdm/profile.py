@@ -1,4 +1,4 @@
-"""The configuration profiles that the server itself makes, unsigned.
+"""The configuration profiles that the server itself makes, unsigned, and how any is called.
 
 A device replaces a profile by one with the same top-level PayloadIdentifier, so identifiers and
 UUIDs follow from the server's URL. Only the identity differs in each download.
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from appliance.wire.plist import Value, dumps
+from appliance.wire.cms import split_content
+from appliance.wire.plist import Value, dumps, loads
 
 ALL_ACCESS_RIGHTS = 8191
 SERVER_CAPABILITIES = (
@@ -19,6 +20,7 @@ SERVER_CAPABILITIES = (
     "com.apple.mdm.bootstraptoken",
     "com.apple.mdm.token",
 )
+_SEQUENCE = b"\x30"  # with which CMS begins
 SIGNING_AND_ENCRYPTION = 5  # the bits of "Key Usage": SCEP needs both
 
 
@@ -70,6 +72,16 @@ def enrollment_profile(profile: EnrollmentProfile) -> bytes:
 def enrollment_profile_identifier(server_url: str) -> str:
     """Return the identifier of the enrollment profile: removing it ends management."""
     return _Names(server_url, "enroll").identifier
+
+
+def profile_identifier(profile: bytes) -> str:
+    """Return the PayloadIdentifier of a configuration profile, signed or not; nothing is verified.
+
+    Raises:
+        MalformedMessage: neither a property list nor a CMS message with one inside.
+    """
+    content = split_content(profile) if profile.startswith(_SEQUENCE) else profile
+    return loads(content).text("PayloadIdentifier")
 
 
 def trust_profile(profile: TrustProfile) -> bytes:

@@ -7,9 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from appliance.errors import ConfirmationRequired, Conflict, InvalidRequest, NotFound, ScopeMissing
+from appliance.errors import (
+    ConfirmationRequired,
+    Conflict,
+    InvalidRequest,
+    MalformedMessage,
+    NotFound,
+    ScopeMissing,
+)
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
+from appliance.mdm.profile import profile_identifier
 from appliance.services.repeats import Request
 from appliance.store import devices, events, pushes
 from appliance.store.command_records import CommandRecord
@@ -27,6 +35,12 @@ _SECRET_COMMANDS = frozenset({
     "InstallProfile", "RequestMirroring", "RotateFileVaultKey", "SetAutoAdminPassword",
     "SetFirmwarePassword", "SetRecoveryLock", "VerifyFirmwarePassword", "VerifyRecoveryLock",
 })  # fmt: skip
+
+# Why they must be confirmed, of those that most often need not be.
+_REASONS = {
+    "InstallProfile": "the profile replaces the one that manages the device, or cannot be read",
+    "RemoveProfile": "without its management profile the device leaves this server",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +89,8 @@ class Draft:
 
     request_type: str
     parameters: Mapping[str, Any]
-    payload: bytes | None  # the caller's own plist
+    command: Mapping[str, Any]  # as the device reads it; of a ClearPasscode, without its token
+    payload: bytes | None  # of the caller's own plist
     uuid: str | None
     is_secret: bool
 
@@ -134,18 +149,18 @@ def draft_of(order: CommandOrder) -> Draft:
             raise InvalidRequest("give either plist or request_type", pointer="/plist")
         raw = parse_command(order.plist)
         return Draft(
-            request_type=raw.request_type, parameters=raw.command.value, payload=raw.payload,
-            uuid=raw.command_uuid,
+            request_type=raw.request_type, parameters=raw.command.value,
+            command=raw.command.value, payload=raw.payload, uuid=raw.command_uuid,
             is_secret=order.secret or raw.request_type in _SECRET_COMMANDS,
         )  # fmt: skip
     if order.request_type is None:
         raise InvalidRequest("request_type is missing", pointer="/request_type")
-    parameters = order.parameters or {}
+    command = parameters = order.parameters or {}
     if order.request_type != "ClearPasscode":  # its token is filled in per device
-        build_command(order.request_type, parameters)
+        command = build_command(order.request_type, parameters)
     return Draft(
-        request_type=order.request_type, parameters=parameters, payload=None, uuid=order.uuid,
-        is_secret=order.secret or order.request_type in _SECRET_COMMANDS,
+        request_type=order.request_type, parameters=parameters, command=command, payload=None,
+        uuid=order.uuid, is_secret=order.secret or order.request_type in _SECRET_COMMANDS,
     )  # fmt: skip
 
 
@@ -192,16 +207,29 @@ def check_device(
     return [*support.refusals, *support.warnings]
 
 
-def is_dangerous(request_type: str, parameters: Mapping[str, Any], management_profile: str) -> bool:
+def is_dangerous(request_type: str, command: Mapping[str, Any], management_profile: str) -> bool:
     """Tell whether a command locks, erases or lets go of its device.
 
     Args:
+        command: as the device reads it.
         management_profile: the identifier of the profile that makes devices ours.
     """
     if request_type == "RemoveProfile":
-        return parameters.get("Identifier") == management_profile
+        return command.get("Identifier") == management_profile
+    if request_type == "InstallProfile":
+        return _may_be(command.get("Payload"), management_profile)
     spec = catalogue().get(request_type)
     return spec is not None and spec.dangerous
+
+
+def _may_be(profile: object, identifier: str) -> bool:
+    """Tell whether a profile replaces the one of this identifier, as far as can be known."""
+    if not isinstance(profile, bytes):
+        return True
+    try:
+        return profile_identifier(profile) == identifier
+    except MalformedMessage:  # a device may read what we cannot
+        return True
 
 
 def check_danger(order: CommandOrder, draft: Draft, targets: list[Device]) -> None:
@@ -258,6 +286,6 @@ def _unconfirmed(request_type: str) -> ConfirmationRequired:
     return ConfirmationRequired(
         f"{request_type} must be confirmed",
         pointer="/confirm/serial_number",
-        why="it cannot be undone",
+        why=_REASONS.get(request_type, "it cannot be undone"),
         fix="repeat it with confirm.serial_number set to the device's serial number",
     )

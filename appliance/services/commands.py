@@ -139,17 +139,17 @@ class CommandService:
         draft = draft_of(order)
         now = now_ms()
         moments = moments_of(order, now)
+        dangerous = is_dangerous(draft.request_type, draft.command, self._management_profile)
 
         def queue(db: Connection) -> list[Queued]:
             found = [target_of(db, name) for name in order.targets]
             targets = list({target.id: target for target in found}.values())
-            dangerous = is_dangerous(draft.request_type, draft.parameters, self._management_profile)
             if dangerous:
                 check_danger(order, draft, targets)
             made = [self._make(db, draft, target, moments) for target in targets]
             rows = [row for row, _ in made]
             commands.enqueue(db, rows, now)
-            if dangerous or order.reason:
+            if order.reason or (dangerous and order.by):
                 audit(db, order, rows, now)
             if order.push:
                 announce(db, rows, now)

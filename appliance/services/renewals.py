@@ -162,6 +162,8 @@ class RenewalService:
             uuid=command_uuid,
             expires_at=from_ms(expires_at),
             secret=True,  # its challenge lets the holder replace the device's identity
+            may_danger=True,  # it replaces the management profile, by one of ours
+            confirmation=False,
         )
         return (await self._commands.enqueue(order))[0]
 

@@ -250,9 +250,6 @@ def _judge(vault: Vault, management_profile: str) -> Judge:
             parameters = parse_command(body).command.value
         except MalformedMessage:
             return True
-        if request_type == "InstallProfile":
-            profile = parameters.get("Payload")
-            return not isinstance(profile, bytes) or management_profile.encode() in profile
         return is_dangerous(request_type, parameters, management_profile)
 
     return judge

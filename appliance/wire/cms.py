@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
 from appliance.wire import asn1, der
 from appliance.wire.asn1 import DATA, SIGNED_DATA
-from appliance.wire.ber import DEFAULT_LIMIT
+from appliance.wire.ber import DEFAULT_LIMIT, LARGEST_LIMIT
 from appliance.wire.familiar import Familiar
 from appliance.wire.keys import PublicKey, load_public_key
 from appliance.wire.signatures import DIGESTS, check_signature
@@ -185,6 +185,14 @@ def verify(
 def split_certificates(der: bytes, *, limit: int = DEFAULT_LIMIT) -> tuple[x509.Certificate, ...]:
     """Return the certificates that a SignedData carries. Nothing is verified."""
     return tuple(known.certificate for known in _certificates(_parse(der, limit)))
+
+
+def split_content(der: bytes) -> bytes:
+    """Return what a SignedData carries, up to 4 MiB of it. Nothing is verified."""
+    content = _parse(der, LARGEST_LIMIT).encapsulated.content
+    if content is None:
+        raise MalformedMessage("the message carries no content")
+    return content
 
 
 def _parse(der: bytes, limit: int) -> asn1.SignedData:

@@ -156,7 +156,10 @@ async def test_messages_that_come_together_are_answered_in_order(
 async def test_a_long_command_arrives_whole(
     server: RunningServer, api: Api, device: Device
 ) -> None:
-    command = {"RequestType": "InstallProfile", "Payload": bytes(100_000)}
+    command = {
+        "RequestType": "InstallProvisioningProfile",
+        "ProvisioningProfile": bytes(100_000),
+    }
     payload = plistlib.dumps({"CommandUUID": str(uuid.uuid4()), "Command": command})
     plist = base64.b64encode(payload).decode()
     assert (

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from appliance.errors import MalformedMessage
 from appliance.mdm.profile import (
     EnrollmentProfile,
     TrustProfile,
     enrollment_profile,
+    enrollment_profile_identifier,
+    profile_identifier,
     trust_profile,
 )
+from appliance.simulator import cms, keys
 from appliance.wire.plist import loads
 
 TRUST = TrustProfile(
@@ -142,3 +146,20 @@ def test_people_read_what_the_caller_says() -> None:
 
 def test_the_challenge_stays_out_of_repr() -> None:
     assert "one-time" not in repr(ENROLL)
+
+
+def test_a_profile_is_called_by_its_identifier_signed_or_not() -> None:
+    profile = enrollment_profile(ENROLL)
+    signer = cms.Signer(identity=keys.self_signed(keys.name(("CN", "whoever"))))
+    forms = [cms.signed_data(profile, [signer], indefinite=ber) for ber in (False, True)]
+    for form in (profile, b"\xef\xbb\xbf" + profile, *forms):
+        assert profile_identifier(form) == enrollment_profile_identifier(ENROLL.server_url)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"", b"\0", b"bplist00", b"0\0", b"<plist><array/></plist>", b"<plist><dict/></plist>"],
+)
+def test_what_is_no_profile_is_called_nothing(profile: bytes) -> None:
+    with pytest.raises(MalformedMessage):
+        profile_identifier(profile)

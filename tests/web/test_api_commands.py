@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from appliance.simulator import cms, keys
+
 from .api_client import Answer, ApiClient
 
 COMMANDS = "/api/v1/commands"
@@ -140,6 +142,46 @@ async def test_a_dangerous_command_needs_the_serial_number(api: ApiClient) -> No
             api, "one", request_type="EraseDevice", parameters={"PIN": "123456"}, confirm=confirm
         )
         assert answer.status == status
+
+
+OTHER = plistlib.dumps({"PayloadIdentifier": "com.example.wifi", "PayloadType": "Configuration"})
+OURS = OTHER.replace(b"com.example.wifi", b"com.example.mdm.appliance.enroll")
+SIGNER = cms.Signer(identity=keys.self_signed(keys.name(("CN", "whoever"))))
+SIGNED = cms.signed_data(OURS, [SIGNER])
+
+
+@pytest.mark.parametrize("form", ["parameters", "plist"])
+@pytest.mark.parametrize(
+    ("profile", "dangerous"),
+    [
+        (OTHER, False),
+        (OURS, True),
+        (SIGNED, True),
+        (b"bplist00 that no reader of ours reads", True),
+        (OURS.replace(b"<dict>", b"<dict><key>a</key><true/><key>a</key><true/>"), True),
+    ],
+)
+async def test_replacing_the_management_profile_is_dangerous(
+    api: ApiClient, form: str, profile: bytes, dangerous: bool
+) -> None:
+    name = api.enroll("one")
+    body: dict[str, Any] = {"targets": [name]}
+    if form == "plist":
+        command = {"RequestType": "InstallProfile", "Payload": profile}
+        raw = plistlib.dumps({"Command": command, "CommandUUID": "mine"})
+        body["plist"] = base64.b64encode(raw).decode()
+    else:
+        body["request_type"] = "InstallProfile"
+        body["parameters"] = {"Payload": base64.b64encode(profile).decode()}
+    if dangerous:
+        token = await api.new_token("write")
+        answer = await api.call("POST", COMMANDS, body, token=token)
+        assert (answer.status, answer.json["code"]) == (403, "auth.scope_missing")
+        answer = await api.call("POST", COMMANDS, body)
+        assert (answer.status, answer.json["code"]) == (422, "command.confirmation_required")
+        assert "manages the device" in answer.json["why"]
+        body["confirm"] = {"serial_number": f"SERIAL-{name}"}
+    assert (await api.call("POST", COMMANDS, body)).status == 202
 
 
 async def test_waiting_ends_with_the_time(api: ApiClient) -> None:

@@ -97,6 +97,7 @@ LOSSES: Mapping[str, str] = {
     "DeviceLock": text("Whoever uses the device now is locked out."),
     "ClearPasscode": text("Whoever holds the device can open it without a passcode."),
     "SetRecoveryLock": text("Without this password nobody starts the Mac in recovery any more."),
+    "InstallProfile": text("It may replace the profile by which the device is managed here."),
     "RemoveProfile": text("Without the management profile the device leaves this server."),
 }  # fmt: skip
 
