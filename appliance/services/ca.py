@@ -17,6 +17,7 @@ from appliance.errors import NotAuthorized, NotFound, ScepRefused
 from appliance.scep import message as scep
 from appliance.services.clock import MINUTE, now_ms, refuse_behind
 from appliance.services.data_directory import Keys
+from appliance.services.revocations import RevocationList
 from appliance.services.rounds import Asked, Breath, Rounds
 from appliance.store import certificates as store
 from appliance.store import devices, enrollments, events, links
@@ -65,6 +66,7 @@ class CertificateAuthority:
         self._config = config
         self._issuer = IdentityIssuer(own.ca_certificate, own.ca_key, organization=organization)
         self._rounds: Rounds[bytes, bytes] = Rounds(self._hold_round)
+        self._revocations = RevocationList(database, own.ca_certificate, own.ca_key)
 
     @property
     def certificate_der(self) -> bytes:
@@ -131,16 +133,7 @@ class CertificateAuthority:
 
     async def crl(self) -> bytes:
         """Return the current revocation list, DER."""
-        now = now_ms()
-        revoked = await self._database.read(lambda db: store.revoked(db, now))
-        return await asyncio.to_thread(
-            certificates.certificate_revocation_list,
-            [(int(entry.serial, 16), entry.revoked_at) for entry in revoked],
-            ca_certificate=self._certificate,
-            ca_key=self._key,
-            number=now // 1000,
-            now=datetime.fromtimestamp(now / 1000, UTC),
-        )
+        return await self._revocations.current()
 
     async def _hold_round(self, round_: Sequence[Asked[bytes, bytes]]) -> None:
         """Open all requests, store what they may have in one commit, and answer them."""

@@ -127,6 +127,18 @@ def revoked(db: Connection, now: int) -> list[Revoked]:
     return entries
 
 
+def revocations(db: Connection) -> tuple[int, int]:
+    """Return what changes with every revocation: their number, and when the last one was."""
+    row = db.execute(
+        """
+        SELECT count(*), coalesce(max(revoked_at), 0)
+          FROM certificates
+         WHERE revoked_at IS NOT NULL
+        """
+    ).fetchone()
+    return int(row[0]), int(row[1])
+
+
 def counts(db: Connection, now: int) -> tuple[int, int]:
     """Count the valid certificates and the revoked ones."""
     row = db.execute(
