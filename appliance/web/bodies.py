@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import ClientError, StreamReader, web
+from aiohttp import ClientError, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance.errors import Busy, MalformedMessage, TooLarge
@@ -47,6 +47,11 @@ async def bodies_middleware(request: web.Request, handler: Handler) -> web.Strea
     """Let go of what the body took, once the request is answered."""
     if not request.raw_path.startswith("/"):  # a proxy's form, which names another host
         raise web.HTTPBadRequest
+    if request.version < HttpVersion11 and "Transfer-Encoding" in request.headers:
+        # RFC 9112 section 6.1: whoever came before us may not have understood where it ends.
+        refusal = web.Response(status=400, text="this is not a request that HTTP allows\n")
+        refusal.force_close()
+        return refusal
     try:
         return await handler(request)
     finally:

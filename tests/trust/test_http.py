@@ -31,6 +31,7 @@ async def _said(server: RunningServer, request: bytes, *, more: bytes = b"") -> 
 
 _NEXT = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
+_OLD = b"PUT /mdm HTTP/1.0\r\nHost: localhost\r\n"
 _SMUGGLED = {
     "length and chunks": _REQUEST + b"Content-Length: 5\r\n" + _CHUNKED + b"\r\n0\r\n\r\n",
     "chunks and length": _REQUEST + _CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
@@ -62,6 +63,14 @@ _SMUGGLED = {
     "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/9.9": b"PUT /mdm HTTP/9.9\r\nHost: localhost\r\n\r\n",
     "spaces in the target": b"PUT /m dm HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "chunks of HTTP/1.0": _OLD + _CHUNKED + b"\r\n0\r\n\r\n",
+    "chunks of HTTP/1.0, kept alive": (
+        _OLD + _CHUNKED + b"Connection: keep-alive\r\n\r\n0\r\n\r\n"
+    ),
+    "chunks of HTTP/1.0 without an end": _OLD + _CHUNKED + b"\r\n",
+    "HTTP/1.0 for the health": (
+        b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n" + _CHUNKED + b"\r\n0\r\n\r\n"
+    ),
     "nonsense": b"\x16\x03\x01\x02\x00\r\n\r\n",
 }
 
