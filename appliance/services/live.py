@@ -27,6 +27,11 @@ _LONGEST_REPLAY = 1_000
 _LONGEST_QUEUE = 1_000  # messages for one client; about 200 KB
 _GATHER_SECONDS = 0.02  # what is committed meanwhile is read at once
 _RETRY_SECONDS = 1.0
+# By these the rights of a caller end; `name` of their data says whose.
+_RIGHTS_END = frozenset({
+    "token.revoked", "user.password_changed", "user.removed", "user.session_ended",
+    "user.signed_out",
+})  # fmt: skip
 _COMMAND_STAGES = {"command.queued": "queued", "command.finished": "finished"}
 # A `command` event is a stage of a command; what an administrator did with one is for the record.
 _GROUPS = {"command": "audit", "link": "enrollment", "push_certificate": "push"}
@@ -42,6 +47,7 @@ class Message:
     at: datetime
     data: bytes
     is_end: bool = False  # of a command: it follows all its other stages
+    ends_rights_of: str | None = None  # perhaps not of all who have this name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +72,14 @@ class Subscription:
     filter: Filter
     start: int  # the id behind which its messages begin
     was_reset: bool = False  # more was missed than is replayed
+    # The caller may be let in no more; also true at first, for what happened in the meantime.
+    is_doubted: bool = True
     _queue: deque[Message] = field(default_factory=deque)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: bool = False
 
     async def take(self, seconds: float) -> list[Message] | None:
-        """Return what has come, empty after `seconds` without anything, None at the end."""
+        """Return what has come, if anything, after `seconds` or in doubt; None at the end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ready.wait()
@@ -84,6 +92,9 @@ class Subscription:
 
     def put(self, message: Message) -> None:
         """Let the client have the message, if it wants it."""
+        if message.ends_rights_of == self.caller:
+            self.is_doubted = True
+            self._ready.set()
         if not self.filter.wants(message):
             return
         if len(self._queue) >= _LONGEST_QUEUE:
@@ -258,6 +269,7 @@ def _message(event: Event) -> Message:
     return Message(
         id=event.id, group=group, device=device, at=event.at, data=text,
         is_end=stage == "finished",
+        ends_rights_of=data.get("name") if event.kind in _RIGHTS_END else None,
     )  # fmt: skip
 
 

@@ -76,7 +76,14 @@ class SessionService:
 
     async def end(self, token: str) -> None:
         """End one session."""
-        await self._database.write(lambda db: sessions.remove(db, secret_sha256(token)))
+        now = now_ms()
+
+        def unit(db: Connection) -> None:
+            user = sessions.remove(db, secret_sha256(token))
+            if user is not None:
+                events.add(db, "user.session_ended", now, data={"name": user})
+
+        await self._database.write(unit)
 
     async def end_all(self, session: Session) -> None:
         """End every session of the session's user, this one too, and void the user's codes."""

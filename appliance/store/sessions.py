@@ -68,9 +68,16 @@ def touch(db: Connection, sha256: bytes, now: int) -> None:
     db.execute("UPDATE sessions SET seen_at = ? WHERE sha256 = ?", (now, sha256))
 
 
-def remove(db: Connection, sha256: bytes) -> None:
-    """End one session."""
-    db.execute("DELETE FROM sessions WHERE sha256 = ?", (sha256,))
+def remove(db: Connection, sha256: bytes) -> str | None:
+    """End one session; return whose it was, None if there is none."""
+    row = db.execute(
+        """
+        DELETE FROM sessions WHERE sha256 = ?
+        RETURNING (SELECT name FROM users WHERE users.id = user_id)
+        """,
+        (sha256,),
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def remove_of(db: Connection, user_id: int, *, keep: bytes = b"") -> None:

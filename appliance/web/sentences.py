@@ -135,6 +135,7 @@ SENTENCES: Mapping[str, Sentence] = {
     "user.removed": _entry(text("The user “%(name)s” was removed"), "user"),
     "user.password_changed": _entry(text("The password of “%(name)s” was changed"), "user"),
     "user.signed_out": _entry(text("“%(name)s” signed out everywhere"), "user"),
+    "user.session_ended": _entry(text("A session of “%(name)s” ended"), "user"),
     "user.signed_in": _entry(text("“%(name)s” signed in"), "user"),
     "user.sign_in_failed": _entry(text("Signing in from %(address)s failed"), "lock", "warn"),
 }  # fmt: skip

@@ -87,12 +87,17 @@ class EventStream:
 async def listen(
     session: aiohttp.ClientSession,
     url: str,
-    token: str,
+    token: str | None,
     *,
     last_event_id: str | None = None,
+    cookie: str | None = None,
 ) -> AsyncIterator[EventStream]:
-    """Listen at `url`; the server is ready for events when the body begins."""
-    headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+    """Listen at `url` with a token or a cookie; the server is ready when the body begins."""
+    headers = {"Accept": "text/event-stream"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    if cookie is not None:
+        headers["Cookie"] = cookie
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
     timeout = aiohttp.ClientTimeout(total=None)

@@ -100,18 +100,26 @@ async def test_a_quiet_stream_is_kept_open_by_pings(
         assert stream.retry == 2_000
 
 
-async def test_a_stream_ends_when_its_token_is_revoked(
+async def test_a_stream_ends_when_its_token_is_revoked(api: ApiClient) -> None:
+    token = await api.new_token("read")
+    url = f"{api.client.make_url(EVENTS)}?types=command"
+    async with listen(api.client.session, url, token) as stream:
+        with pytest.raises(TimeoutError):
+            await stream.next(seconds=1.5)
+        await api.call("DELETE", "/api/v1/tokens/read")
+        assert await stream.next(seconds=1) is None
+
+
+async def test_a_stream_ends_when_its_token_expires(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "_ADMITTED_SECONDS", 0.05)
     monkeypatch.setattr(events, "_LOOK_SECONDS", 0.02)
     token = await api.new_token("read")
-    url = f"{api.client.make_url(EVENTS)}?types=command"
-    async with listen(api.client.session, url, token) as stream:
-        with pytest.raises(TimeoutError):
-            await stream.next(seconds=0.3)
-        await api.call("DELETE", "/api/v1/tokens/read")
-        assert await stream.next() is None
+    async with listen(api.client.session, str(api.client.make_url(EVENTS)), token) as stream:
+        with api.database() as db, db:
+            db.execute("UPDATE api_tokens SET expires_at = 1 WHERE name = 'read'")
+        assert await stream.next(seconds=1) is None
 
 
 async def test_a_caller_has_so_many_streams_and_gets_them_back(config: Config) -> None:

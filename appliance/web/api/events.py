@@ -73,8 +73,8 @@ async def _send(request: web.Request, response: _Stream, subscription: Subscript
         now = time.monotonic()
         if request.transport is None or request.transport.is_closing():
             return
-        if now - admitted >= _ADMITTED_SECONDS:
-            if not await _is_admitted(request):
+        if subscription.is_doubted or now - admitted >= _ADMITTED_SECONDS:
+            if not await _is_admitted(request, subscription):
                 return
             admitted = now
         if messages or now - written >= _PING_SECONDS:
@@ -94,13 +94,16 @@ def _event(message: Message) -> bytes:
     return head + message.data + b"\n\n"
 
 
-async def _is_admitted(request: web.Request) -> bool:
+async def _is_admitted(request: web.Request, subscription: Subscription) -> bool:
+    doubted, subscription.is_doubted = subscription.is_doubted, False
     try:
         await request.app[GATE].require(request, "read")
     except (NotAuthenticated, NotAuthorized, ScopeMissing):
         return False
-    except (TooMany, Busy):  # says nothing of the caller's rights
+    except TooMany:  # which is said to those alone who are let in
         pass
+    except Busy:  # says nothing of the caller's rights; whoever has them comes back
+        return not doubted
     return True
 
 
