@@ -17,6 +17,7 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.integrity import IntegrityService
 from appliance.services.live import LiveEvents
 from appliance.services.moving import MovingService
+from appliance.services.oversized import OversizedMessages
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
@@ -70,6 +71,7 @@ def build_services(
         integrity=IntegrityService(database),
         live=live,
         moving=MovingService(database, vault, push_certificates, push.wake),
+        oversized=OversizedMessages(database),
         overview=_overview(config, database, keys, push, ca, backups, tls, status),
         push=push,
         renewals=renewals,

@@ -16,6 +16,7 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.integrity import IntegrityService
 from appliance.services.live import LiveEvents
 from appliance.services.moving import MovingService
+from appliance.services.oversized import OversizedMessages
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
 from appliance.services.renewals import RenewalService
@@ -43,6 +44,7 @@ class Services:
     integrity: IntegrityService
     live: LiveEvents
     moving: MovingService
+    oversized: OversizedMessages
     overview: OverviewService
     push: PushService
     renewals: RenewalService

@@ -12,11 +12,12 @@ from appliance.services.clock import now_ms
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import Renewal, RenewalService
 from appliance.services.silence import Finding, explain
-from appliance.store import answers, command_records, devices, enrollments
+from appliance.store import answers, command_records, devices, enrollments, events
 from appliance.store.answers import LastAnswer, Payload, PushState
 from appliance.store.command_records import CommandRecord
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device, DeviceDetails
+from appliance.store.events import Event
 
 LISTS = ("ProfileList", "InstalledApplicationList", "CertificateList", "AvailableOSUpdates")
 
@@ -69,15 +70,21 @@ class DevicePages:
         """
         now = now_ms()
 
-        def unit(db: Connection) -> tuple[DeviceOverview, PushState | None]:
+        def unit(db: Connection) -> tuple[DeviceOverview, PushState | None, Event | None]:
             enrollment_id = devices.named(db, name)
             renewal = self._renewals.look(db, enrollment_id, now)
-            return _overview(db, enrollment_id, now, renewal), answers.push_state(db, enrollment_id)
+            overview = _overview(db, enrollment_id, now, renewal)
+            device_id = overview.details.device.parent_id or enrollment_id
+            return (
+                overview,
+                answers.push_state(db, enrollment_id),
+                events.last(db, events.TOO_LARGE, device_id),
+            )
 
-        found, push = await self._database.read(unit)
+        found, push, too_large = await self._database.read(unit)
         moment = datetime.fromtimestamp(now / 1000, UTC)
         certificate = await self._push_certificates.status()
-        silence = explain(found.details, push, certificate, found.history, moment)
+        silence = explain(found.details, push, certificate, found.history, too_large, moment)
         is_awaited = any(_is_awaited(record, moment) for record in found.history)
         return replace(found, silence=silence, is_awaited=is_awaited)
 

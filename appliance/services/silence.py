@@ -11,6 +11,9 @@ from appliance.services.push_certificates import PushCertificateStatus
 from appliance.store.answers import PushState
 from appliance.store.command_records import CommandRecord
 from appliance.store.devices import DeviceDetails
+from appliance.store.events import Event
+
+_ANSWERED = ("acknowledged", "error", "format_error")
 
 
 class Cause(StrEnum):
@@ -23,6 +26,7 @@ class Cause(StrEnum):
     PUSH_FAILED = "push_failed"  # Apple could not be reached, or was busy
     IDENTITY_EXPIRED = "identity_expired"
     NOT_NOW = "not_now"
+    TOO_LARGE = "too_large"  # its answer is, for the server
     NEVER_CAME = "never_came"  # told, and not seen since
     UNREACHABLE = "unreachable"  # off, out of network, behind a firewall
 
@@ -37,7 +41,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One cause with its verdict; `at` since when, `detail` in the words of Apple's server."""
+    """One cause with its verdict; `at` since when.
+
+    `detail` is in the words of Apple's server; of TOO_LARGE it is the setting that forbids it.
+    """
 
     cause: Cause
     verdict: Verdict
@@ -50,11 +57,17 @@ def explain(
     push: PushState | None,
     certificate: PushCertificateStatus,
     history: Sequence[CommandRecord],
+    too_large: Event | None,
     now: datetime,
 ) -> list[Finding]:
-    """Return every cause in the order in which a person would rule them out."""
+    """Return every cause in the order in which a person would rule them out.
+
+    Args:
+        too_large: the last message of the device that was larger than the server takes.
+    """
     device = details.device
-    never_came = _never_came(device.last_seen, push)
+    heard = [device.last_seen, None if too_large is None else too_large.at]
+    never_came = _never_came(max((at for at in heard if at is not None), default=None), push)
     return [
         _finding(
             Cause.NOT_ENROLLED, device.state in ("checked_out", "forgotten"), detail=device.state
@@ -65,6 +78,7 @@ def explain(
         _push_failed(push),
         _identity(details.certificate_not_after, now),
         _not_now(history),
+        _too_large(too_large, history),
         never_came,
         Finding(
             cause=Cause.UNREACHABLE,
@@ -115,6 +129,15 @@ def _not_now(history: Sequence[CommandRecord]) -> Finding:
     refused = next((record for record in history if record.status == "not_now"), None)
     at = None if refused is None else refused.connected_at
     return _finding(Cause.NOT_NOW, refused is not None, at)
+
+
+def _too_large(refused: Event | None, history: Sequence[CommandRecord]) -> Finding:
+    if refused is None or not any(record.status == "sent" for record in history):
+        return _finding(Cause.TOO_LARGE, found=False)
+    answered = [record.finished_at for record in history if record.status in _ANSWERED]
+    found = all(at is None or at < refused.at for at in answered)
+    setting = f"{refused.data['limit']} = {refused.data['kib']}"
+    return _finding(Cause.TOO_LARGE, found, refused.at, setting)
 
 
 def _never_came(last_seen: datetime | None, push: PushState | None) -> Finding:

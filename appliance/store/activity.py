@@ -16,8 +16,8 @@ _LATEST = 20_000
 VIEWS: Mapping[str, str] = {
     "attention": """
         (v.kind IN ('certificate.refused', 'device.authenticate_refused', 'device.checked_out',
-                    'device.unknown', 'device.arrival_refused', 'user.sign_in_failed',
-                    'webhook.disabled')
+                    'device.unknown', 'device.arrival_refused', 'device.message_too_large',
+                    'user.sign_in_failed', 'webhook.disabled')
          OR v.kind = 'command.finished'
             AND json_extract(v.data, '$.status') IN ('error', 'format_error', 'expired')
          OR v.kind = 'command.queued' AND c.status = 'not_now')""",

@@ -18,6 +18,7 @@ from appliance.store.database import Connection, from_ms
 # The channel, the command's UUID, its request type and its status.
 CommandChange: TypeAlias = tuple[str, str, str, str]
 
+TOO_LARGE = "device.message_too_large"
 _QUEUED = "command.queued"
 _FINISHED = "command.finished"
 # A link's events stand in the column of the enrollment, which is indexed; see `Event.link`.
@@ -92,6 +93,15 @@ def happened(
         (enrollment_id if link is None else _LINK + link, kind, since),
     ).fetchone()
     return row is not None
+
+
+def last(db: Connection, kind: str, enrollment_id: str) -> Event | None:
+    """Return when `kind` last happened to the enrollment."""
+    row = db.execute(
+        f"{_SELECT} WHERE enrollment_id = ? AND kind = ? ORDER BY id DESC LIMIT 1",
+        (enrollment_id, kind),
+    ).fetchone()
+    return None if row is None else _event(row)
 
 
 def secrets_shown(db: Connection, by: str, *, since: int) -> list[int]:

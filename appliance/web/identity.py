@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from appliance.errors import MalformedMessage, NotAuthorized
+from appliance.errors import MalformedMessage, NotAuthorized, UnsupportedAlgorithm
 from appliance.web.addresses import peer_address, within
 from appliance.web.keys import CONFIG
 from appliance.wire import cms
@@ -36,14 +36,32 @@ def device_certificate(request: web.Request, body: bytes) -> Signer:
     return cms.signer(certificate)
 
 
+def claimed_certificate(request: web.Request) -> Signer | None:
+    """Return whose certificate comes with a request whose body nobody has read.
+
+    With `Mdm-Signature` that is a claim and no proof. None: there is none, or none to be read.
+    """
+    signature = request.headers.get("Mdm-Signature")
+    try:
+        if signature is not None:
+            return cms.claimed_signer(_decoded(signature))
+        certificate = _tls_certificate(request) or _proxied_certificate(request)
+        return None if certificate is None else cms.signer(certificate)
+    except (MalformedMessage, UnsupportedAlgorithm):
+        return None
+
+
 def signer_of(signature: str | bytes, body: bytes) -> Signer:
     """Return the certificate whose key made the `Mdm-Signature` of `body`; raises as above."""
+    # Apple's devices sign with SHA-1 (seen in captures), so here it must be accepted.
+    return cms.verify_detached(_decoded(signature), body, allow_sha1=True)
+
+
+def _decoded(signature: str | bytes) -> bytes:
     try:
-        der = base64.b64decode(signature, validate=True)
+        return base64.b64decode(signature, validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedMessage("Mdm-Signature is not base64") from error
-    # Apple's devices sign with SHA-1 (seen in captures), so here it must be accepted.
-    return cms.verify_detached(der, body, allow_sha1=True)
 
 
 def _tls_certificate(request: web.Request) -> bytes | None:

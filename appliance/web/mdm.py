@@ -7,14 +7,14 @@ import asyncio
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.errors import MalformedMessage, NotAuthorized
+from appliance.errors import MalformedMessage, NotAuthorized, TooLarge
 from appliance.mdm.checkin import CheckinMessage, parse_checkin
 from appliance.mdm.command import CommandResult, parse_result
 from appliance.services import Services
 from appliance.web.admission import ADMISSION
 from appliance.web.bodies import read_body
 from appliance.web.devices import device_endpoint
-from appliance.web.identity import device_certificate
+from appliance.web.identity import claimed_certificate, device_certificate
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.wire import plist
 from appliance.wire.cms import Signer
@@ -30,11 +30,18 @@ _REPORT = "application/x-apple-aspen-mdm"
 @device_endpoint
 async def mdm(request: web.Request) -> web.StreamResponse:
     """PUT: one message of a device in, at most one plist out."""
-    admission, limits = request.app[ADMISSION], request.app[CONFIG].limits
+    admission = request.app[ADMISSION]
     admission.check()
     content_type = request.headers.get("Content-Type", "")
-    most = limits.checkin_body_kib if _is_checkin(content_type) else limits.result_body_kib
-    body = await read_body(request, most * 1024)
+    limit = "checkin_body_kib" if _is_checkin(content_type) else "result_body_kib"
+    kib: int = getattr(request.app[CONFIG].limits, limit)
+    try:
+        body = await read_body(request, kib * 1024)
+    except TooLarge:
+        if (signer := claimed_certificate(request)) is not None:
+            oversized = request.app[SERVICES].oversized
+            await oversized.note(signer.sha256, limit=f"limits.{limit}", kib=kib)
+        raise
     async with admission:
         if len(body) <= SHORT_BODY:
             signer = device_certificate(request, body)

@@ -60,6 +60,11 @@ SENTENCES: Mapping[str, Sentence] = {
         text("The device %(id)s enrolled here once, and is not known: let it enroll again"),
         "warn", "warn",
     ),
+    "device.message_too_large": _entry(
+        text("%(device)s sends a message larger than %(kib)s KiB, which is not taken: set "
+             "%(limit)s higher"),
+        "bad", "bad",
+    ),
     "device.blocked": _entry(text("%(device)s was blocked"), "blocked", "bad"),
     "device.unblocked": _entry(text("%(device)s was unblocked"), "ok"),
     "device.forgotten": _entry(text("%(device)s was forgotten"), "left"),

@@ -117,6 +117,16 @@ def verify_detached(signature: bytes, content: bytes, *, allow_sha1: bool) -> Si
     return known
 
 
+def claimed_signer(signature: bytes) -> Signer:
+    """Return whose certificate a signature brings, for want of what it signs. Nothing is verified.
+
+    Raises:
+        MalformedMessage, UnsupportedAlgorithm: as `verify_detached`.
+    """
+    message = _parse(signature, DEFAULT_LIMIT)
+    return _signer_info(message, _certificates(message))[1]
+
+
 # What was verified where SHA-1 is allowed says nothing about where it is not.
 _familiar: Mapping[bool, Familiar[Signer]] = {True: Familiar(), False: Familiar()}
 

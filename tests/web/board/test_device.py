@@ -8,6 +8,9 @@ import re
 
 import pytest
 
+from appliance.store import commands, events
+from tests.web.api_client import NOW
+
 from .conftest import Office
 
 SCRIPT = "<script>alert(1)</script>"
@@ -194,3 +197,27 @@ async def test_strangers_are_led_to_sign_in(office: Office) -> None:
     for path in ("/devices/one", "/devices/one/send", "/commands/x"):
         answer = await office.browser.get(path)
         assert (answer.status, answer.location.partition("?")[0]) == (303, "/login")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "larger than the server takes, again and again"), ("ja", "超える応答を繰り返し")],
+)
+async def test_an_answer_that_is_too_large_is_told_until_one_is_taken(
+    office: Office, language: str, words: str
+) -> None:
+    await office.browser.submit("/devices/one/ask/profiles", {})
+    ((_, _, uuid),) = office.commands()
+    with office.api.database() as db, db:
+        commands.next_command(db, "one", idle=True, now=NOW - 2000)
+        data = {"limit": "limits.result_body_kib", "kib": 4096, "fix": ""}
+        events.add(db, events.TOO_LARGE, NOW - 1000, enrollment_id="one", data=data)
+
+    shown = await office.browser.get("/devices/one", **{"Accept-Language": language})
+    assert words in shown.text
+    assert "limits.result_body_kib = 4096" in shown.text
+    record = await office.browser.get("/activity?show=attention", **{"Accept-Language": language})
+    assert "limits.result_body_kib" in record.text
+
+    office.api.answer_command("one", uuid, b"<plist/>")
+    assert words not in await office.open("/devices/one")
