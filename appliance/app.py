@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -26,9 +25,11 @@ from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.backup_key import new_backup_key
 from appliance.services.clock import now_ms, refuse_behind
 from appliance.services.data_directory import DataDirectory, Keys
+from appliance.services.key_files import Ask, ask_nobody
+from appliance.services.rotation import open_store
 from appliance.services.tls import Tls, host_names
 from appliance.services.vault import Vault
-from appliance.services.vault_proof import check_proof, store_proof
+from appliance.services.vault_proof import store_proof
 from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
 from appliance.tasks.supervisor import run_jobs
@@ -102,24 +103,20 @@ async def initialise(config: Config, *, settings: str = "") -> Initialised:
 
 
 @asynccontextmanager
-async def open_appliance(config: Config) -> AsyncIterator[Parts]:
+async def open_appliance(config: Config, passphrase: Ask = ask_nobody) -> AsyncIterator[Parts]:
     """Open the data directory for this process alone, and build all services on it.
+
+    Args:
+        passphrase: called once if one protects the keys.
 
     Raises:
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory holds keys
     directory = DataDirectory(config.data)
-    directory.check()
-    lock = directory.lock()
-    try:
-        directory.clear()
+    with directory.held(passphrase):
         keys = directory.read_keys()
         tls = Tls(directory, config.server)
-        database = await Database.open(directory.database, backups=directory.backups)
-        try:
-            await check_proof(database, Vault(keys.vault_key))
+        async with open_store(directory, keys) as (database, keys):
             services = build_services(config, directory, keys, tls, database)
             try:
                 yield Parts(
@@ -132,10 +129,6 @@ async def open_appliance(config: Config) -> AsyncIterator[Parts]:
                 )
             finally:
                 await _close(services)
-        finally:
-            await database.close()
-    finally:
-        os.close(lock)
 
 
 async def _close(services: Services) -> None:
@@ -149,9 +142,9 @@ async def _close(services: Services) -> None:
 
 
 @asynccontextmanager
-async def local_api(config: Config) -> AsyncIterator[Parts]:
+async def local_api(config: Config, passphrase: Ask = ask_nobody) -> AsyncIterator[Parts]:
     """Serve the API on `run/api.sock` alone, for a command that finds no running server."""
-    async with open_appliance(config) as parts:
+    async with open_appliance(config, passphrase) as parts:
         runner = await _start(parts, admin=True)
         try:
             await _listen_locally(runner, parts.directory)
@@ -161,7 +154,9 @@ async def local_api(config: Config) -> AsyncIterator[Parts]:
             parts.directory.socket.unlink(missing_ok=True)
 
 
-async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> None:
+async def serve(
+    config: Config, show_setup: Callable[[OneTimeCode], None], passphrase: Ask = ask_nobody
+) -> None:
     """Run the server until SIGTERM or SIGINT, then finish within 5 seconds.
 
     SIGHUP reads the server certificate again; from a terminal that is closed, it ends the server.
@@ -175,7 +170,7 @@ async def serve(config: Config, show_setup: Callable[[OneTimeCode], None]) -> No
     else:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a certificate to read again
     stop = stop_signal(*ends)
-    async with running(config) as parts:
+    async with running(config, passphrase) as parts:
         if signal.SIGHUP not in ends:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.tls.wanted.set)
         logger.info("ready", extra={logs.URL: config.server.base_url})
@@ -195,7 +190,9 @@ async def _offer_setup(parts: Parts, show_setup: Callable[[OneTimeCode], None]) 
 
 
 @asynccontextmanager
-async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]:
+async def running(
+    config: Config, passphrase: Ask = ask_nobody, *, demo: bool = False
+) -> AsyncIterator[Parts]:
     """Listen and do the background jobs for as long as the caller's block takes.
 
     Args:
@@ -204,7 +201,7 @@ async def running(config: Config, *, demo: bool = False) -> AsyncIterator[Parts]
     Raises:
         NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
     """
-    async with open_appliance(config) as parts:
+    async with open_appliance(config, passphrase) as parts:
         sys.setswitchinterval(_SWITCH_SECONDS)
         await parts.services.webhooks.begin()
         runners = await _start_listening(parts, demo=demo)

@@ -176,6 +176,12 @@ class DataDirectoryUnusable(ApplianceError):
     code = "data.unusable"
 
 
+class PassphraseRequired(DataDirectoryUnusable):
+    """The keys are protected by a passphrase: there is none, or not the right one."""
+
+    code = "data.passphrase"
+
+
 class StoreDamaged(DataDirectoryUnusable):
     """The database file holds what it should not; it is never replaced by an empty one."""
 

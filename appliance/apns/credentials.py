@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import ssl
 import tempfile
 from pathlib import Path
 
-from appliance.errors import ConfigError, InvalidRequest
+from appliance.errors import ConfigError, InvalidRequest, MalformedMessage
+from appliance.wire import pem
 
 
 def push_ssl_context(
@@ -16,8 +18,8 @@ def push_ssl_context(
     """Return a context that presents the push certificate and verifies the push server.
 
     Python reads a certificate chain only from a file, so the pair is in `run_dir` for a
-    moment, readable by us alone. Whether the certificate is unexpired and carries a topic
-    is not checked here.
+    moment, readable by us alone, its key encrypted with a password that is written nowhere.
+    Whether the certificate is unexpired and carries a topic is not checked here.
 
     Args:
         certificate_pem: the push certificate, its chain after it if there is one.
@@ -37,18 +39,19 @@ def push_ssl_context(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # aioapns 4.0 offers no ALPN (connection.py:491): a strict HTTP/2 server hangs up.
     context.set_alpn_protocols(["h2"])
+    password = secrets.token_hex()
     descriptor, name = tempfile.mkstemp(dir=run_dir, prefix="push-", suffix=".pem")  # mode 0600
     path = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(certificate_pem.rstrip() + b"\n" + key_pem)
-        # Without a password function OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(path, password=lambda: "")
-    except ssl.SSLError as error:
+            encrypted = pem.key_pem(pem.load_key(key_pem), password.encode())
+            file.write(certificate_pem.rstrip() + b"\n" + encrypted)
+        context.load_cert_chain(path, password=password)
+    except (ssl.SSLError, MalformedMessage) as error:
         raise InvalidRequest(
             "the push certificate and its private key cannot be used",
             code="push_certificate.unusable",
-            why=error.reason or str(error),
+            why=(error.reason if isinstance(error, ssl.SSLError) else "") or str(error),
         ) from error
     finally:
         path.unlink()

@@ -31,6 +31,7 @@ NOUNS = {
     "migration": "migration:migration",
     "backup": "backup:backup",
     "restore": "restore:restore",
+    "vault": "vault:vault",
     "token": "token:token",
     "user": "user:user",
     "webhook": "webhook:webhook",

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import aiohttp
 
 from appliance.cli.exits import Refused, ServerUnreachable, TimedOut
+from appliance.cli.passphrase import ask
 from appliance.cli.settings import Settings
 from appliance.errors import NotInitialised
 from appliance.services.data_directory import DataDirectory
@@ -143,7 +144,7 @@ async def _open(settings: Settings, *, serverless: bool) -> AsyncIterator[Client
         )
     from appliance.app import local_api
 
-    async with local_api(settings.config()):
+    async with local_api(settings.config(), ask):
         with _socket(directory) as path:
             async with _connected(path) as client:
                 yield client

@@ -11,6 +11,7 @@ import click
 
 from appliance import logs
 from appliance.cli.output import note
+from appliance.cli.passphrase import ask
 from appliance.cli.settings import Command, Settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def serve(settings: Settings, listen: tuple[str, ...]) -> None:
     if listen:
         config = replace(config, server=replace(config.server, listen=listen))
     logs.configure(config.log.format, config.log.level)
-    run_server(app.serve(config, _show_setup))
+    run_server(app.serve(config, _show_setup, ask))
 
 
 def _show_setup(setup: OneTimeCode) -> None:

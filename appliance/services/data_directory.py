@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from appliance.errors import Conflict, DataDirectoryUnusable, MalformedMessage, NotInitialised
+from appliance.services.key_files import VAULT, Ask, KeyFiles
 from appliance.services.mounts import refuse_network
 from appliance.store.disk import sync
 from appliance.wire import certificates
@@ -41,6 +44,7 @@ class DataDirectory:
         self.path = path.absolute()
         self.database = self.path / "appliance.db"
         self.keys = self.path / "keys"
+        self.key_files = KeyFiles(self.keys, self.write_secret)
         self.run = self.path / "run"
         self.socket = self.run / "api.sock"
         self.backups = self.path / "backups"
@@ -49,7 +53,7 @@ class DataDirectory:
 
     def is_initialised(self) -> bool:
         """Tell whether `init` has finished here: it writes the vault key last."""
-        return (self.keys / "vault.key").is_file()
+        return (self.keys / VAULT).is_file()
 
     def begin(self, *, host_names: list[str], organization: str, settings: str) -> int:
         """Make the directory, every key but the last, and `appliance.toml` of `settings`.
@@ -87,8 +91,26 @@ class DataDirectory:
 
     def finish(self, vault_key: bytes) -> None:
         """Write the key that marks the directory as initialised."""
-        self.write_secret(self.keys / "vault.key", vault_key)
+        self.key_files.write(VAULT, vault_key)
         self._unfinished.unlink(missing_ok=True)
+
+    @contextmanager
+    def held(self, ask: Ask) -> Iterator[None]:
+        """Have it for this process alone, with keys that can be read, for the caller's block.
+
+        Raises:
+            NotInitialised, DataDirectoryUnusable: with the fix; nothing was changed.
+        """
+        os.umask(0o077)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory holds keys
+        self.check()
+        lock = self.lock()
+        try:
+            self.key_files.unlock(ask)
+            self.clear()
+            yield
+        finally:
+            os.close(lock)
 
     def clear(self) -> None:
         """Remove what a kill left behind: half-made files, backups and restores.
@@ -186,12 +208,12 @@ class DataDirectory:
             DataDirectoryUnusable: a file is missing or does not parse.
         """
         try:
-            root_key = certificates.load_key((self.keys / "root.key").read_bytes())
+            root_key = certificates.load_key(self.key_files.read("root.key"))
             keys = Keys(
                 ca_certificate=self._certificate("ca"),
-                ca_key=certificates.load_rsa_key((self.keys / "ca.key").read_bytes()),
+                ca_key=certificates.load_rsa_key(self.key_files.read("ca.key")),
                 root_certificate=self._certificate("root"),
-                vault_key=self._vault_key(),
+                vault_key=self.key_files.read_vault(),
             )
         except (OSError, MalformedMessage) as error:
             raise DataDirectoryUnusable(
@@ -210,7 +232,7 @@ class DataDirectory:
         """
         try:
             leaf = self._certificate("tls")
-            key = certificates.load_key((self.keys / "tls.key").read_bytes())
+            key = certificates.load_key(self.key_files.read("tls.key"))
         except (OSError, MalformedMessage):
             return True
         if leaf.public_key() != key.public_key():  # the power went off between the two files
@@ -224,7 +246,7 @@ class DataDirectory:
         """Issue a new server certificate under the built-in root."""
         root = certificates.KeyPair(
             certificate=self._certificate("root"),
-            key=certificates.load_key((self.keys / "root.key").read_bytes()),
+            key=certificates.load_key(self.key_files.read("root.key")),
         )
         self._write_pair("tls", certificates.new_tls_leaf(host_names, root, datetime.now(UTC)))
 
@@ -272,17 +294,11 @@ class DataDirectory:
                 fix="restore both files from the same backup",
             )
 
-    def _vault_key(self) -> bytes:
-        key = (self.keys / "vault.key").read_bytes()
-        if len(key) != 32:
-            raise MalformedMessage("vault.key is not 32 bytes long")
-        return key
-
     def _certificate(self, name: str) -> x509.Certificate:
         return certificates.load_certificates((self.keys / f"{name}.pem").read_bytes())[0]
 
     def _write_pair(self, name: str, pair: certificates.KeyPair) -> None:
-        self.write_secret(self.keys / f"{name}.key", certificates.key_pem(pair.key))
+        self.key_files.write(f"{name}.key", certificates.key_pem(pair.key))
         chain = certificates.certificate_pem(pair.certificate, *pair.chain)
         self.write_secret(self.keys / f"{name}.pem", chain)
 

@@ -68,6 +68,12 @@ class Repeats:
         fingerprint = self._vault.fingerprint("request", request.content)
         stored = idempotency.find(db, request.caller, request.key, since=now - ANSWERS_STAY_MS)
         if stored is not None:
+            if not stored.request:
+                raise _invalid(
+                    "this Idempotency-Key was used before the key of the vault was changed",
+                    why="whether it stood for this request is not known any more",
+                    fix="look whether the request was done; if not, send it with a new key",
+                )
             if not hmac.compare_digest(stored.request, fingerprint):
                 raise _invalid(
                     "this Idempotency-Key was sent with another request",

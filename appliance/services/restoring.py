@@ -19,6 +19,7 @@ from appliance.errors import (
     Conflict,
     DataDirectoryUnusable,
     MalformedMessage,
+    PassphraseRequired,
 )
 from appliance.mdm.catalogue import catalogue
 from appliance.mdm.command import parse_command
@@ -29,6 +30,7 @@ from appliance.services.backup_key import read_key
 from appliance.services.clock import now_ms
 from appliance.services.command_orders import is_dangerous
 from appliance.services.data_directory import NOBODYS, DataDirectory, Keys
+from appliance.services.key_files import Ask
 from appliance.services.vault import Vault
 from appliance.services.vault_proof import check_proof
 from appliance.store import events, restored
@@ -64,25 +66,30 @@ class Restored:
     commands: list[RestoredCommand]
 
 
-def verify(source: Path, key_file: Path) -> Verified:
+def verify(source: Path, key_file: Path, passphrase: Ask) -> Verified:
     """Prove that a backup is whole and can be restored by this release.
+
+    Args:
+        passphrase: called if one protected the keys when the backup was made.
 
     Raises:
         BackupUnusable: it cannot.
+        PassphraseRequired: there is none, or not the one of that day.
     """
     key = read_key(key_file)
     with tempfile.TemporaryDirectory(prefix="appliance-verify-") as folder:
         manifest = archive.unpack(source, key, Path(folder))
-        return _checked(DataDirectory(Path(folder)), manifest)[0]
+        return _checked(DataDirectory(Path(folder)), manifest, passphrase)[0]
 
 
-def restore(source: Path, key_file: Path, target: Path) -> Restored:
+def restore(source: Path, key_file: Path, target: Path, passphrase: Ask) -> Restored:
     """Make the data directory `target` of a backup, in one step at the end, or not at all.
 
     What may be given or done twice is closed first; see `store/restored`.
 
     Raises:
         BackupUnusable: the backup is damaged, of another key or of a newer release.
+        PassphraseRequired: as `verify`.
         Conflict: there is something at `target`, or another restore is at work.
     """
     key = read_key(key_file)
@@ -93,7 +100,7 @@ def restore(source: Path, key_file: Path, target: Path) -> Restored:
     try:
         _refuse_full(stage.path, source.stat().st_size)
         manifest = archive.unpack(source, key, stage.path)
-        verified, keys = _checked(stage, manifest)
+        verified, keys = _checked(stage, manifest, passphrase)
         closed, commands = asyncio.run(_settle(stage, keys, manifest))
         for folder in (stage.run, stage.backups):
             folder.mkdir(mode=0o700)
@@ -162,7 +169,7 @@ def _refuse_used(directory: DataDirectory) -> None:
         )
 
 
-def _checked(stage: DataDirectory, manifest: Manifest) -> tuple[Verified, Keys]:
+def _checked(stage: DataDirectory, manifest: Manifest, passphrase: Ask) -> tuple[Verified, Keys]:
     """Raise BackupUnusable unless a server of this release could run on what was unpacked."""
     newest = newest_schema()
     if manifest.schema > newest:
@@ -172,9 +179,12 @@ def _checked(stage: DataDirectory, manifest: Manifest) -> tuple[Verified, Keys]:
             fix="restore it with that release or a newer one",
         )
     try:
+        stage.key_files.unlock(passphrase)
         keys = stage.read_keys()
         with closing(sqlite3.connect(stage.database)) as db:
             _check_database(db, manifest)
+    except PassphraseRequired:
+        raise
     except (DataDirectoryUnusable, sqlite3.Error) as error:
         raise BackupUnusable(
             "what the backup holds does not fit together",

@@ -63,7 +63,11 @@ class Tls:
 
     def _load(self) -> None:
         certificate, key = self._paths()
-        self.context.load_cert_chain(certificate, key)
+        self.context.load_cert_chain(certificate, key, self._password)
+
+    @property
+    def _password(self) -> str | None:
+        return None if self._own else self._directory.key_files.tls_password
 
     def _paths(self) -> tuple[Path, Path]:
         if self._own:
@@ -76,7 +80,7 @@ class Tls:
         certificate, key = self._paths()
         try:
             return certificates.load_pair(
-                certificate.read_bytes() + b"\n" + key.read_bytes(), file="tls"
+                certificate.read_bytes() + b"\n" + key.read_bytes(), self._password, file="tls"
             )
         except (OSError, InvalidRequest) as error:
             raise ConfigError(

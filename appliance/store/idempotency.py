@@ -9,7 +9,7 @@ from appliance.store.database import Connection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
-    """The answer, as JSON, and a fingerprint of the request that it was given to."""
+    """The answer, as JSON, and a fingerprint of its request; empty: it cannot be compared."""
 
     request: bytes
     answer: str
@@ -38,6 +38,11 @@ def put(db: Connection, caller: str, key: str, stored: StoredAnswer, now: int) -
         """,
         (caller, key, stored.request, stored.answer, now),
     )
+
+
+def forget_requests(db: Connection) -> None:
+    """Make every `request` empty: the key of the fingerprints is another one from now on."""
+    db.execute("UPDATE idempotency_keys SET request = x''")
 
 
 def forget(db: Connection, *, before: int) -> None:

@@ -109,6 +109,9 @@ SENTENCES: Mapping[str, Sentence] = {
     "backup.restored": _entry(
         text("The server was restored from a backup of %(backup_of)s"), "database", "warn"
     ),
+    "vault.rotated": _entry(
+        text("All secrets (%(secrets)s) were sealed with a new key"), "key", "warn"
+    ),
     "certificate.issued": _entry(
         text("The identity certificate %(serial)s was issued"), "certificate"
     ),

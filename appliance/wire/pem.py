@@ -33,12 +33,17 @@ def certificate_pem(*certificates: x509.Certificate) -> bytes:
     return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
 
 
-def key_pem(key: PrivateKey) -> bytes:
-    """Return the private key as unencrypted PKCS #8 PEM: for files of mode 0600 only."""
+def key_pem(key: PrivateKey, password: bytes | None = None) -> bytes:
+    """Return the private key as PKCS #8 PEM; unencrypted it is for files of mode 0600 only.
+
+    Args:
+        password: encrypts it; guessing is not slowed down enough for what a person can remember.
+    """
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password is not None:
+        encryption = serialization.BestAvailableEncryption(password)
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
 
 
@@ -56,14 +61,14 @@ def load_certificates(data: bytes) -> tuple[x509.Certificate, ...]:
         raise MalformedMessage("no readable certificate") from error
 
 
-def load_key(pem: bytes) -> PrivateKey:
-    """Return the RSA or elliptic-curve key in unencrypted PEM.
+def load_key(pem: bytes, password: bytes | None = None) -> PrivateKey:
+    """Return the RSA or elliptic-curve key in PEM, unencrypted or encrypted with `password`.
 
     Raises:
         MalformedMessage: there is none, or it cannot be read.
     """
     try:
-        key = serialization.load_pem_private_key(pem, None)
+        key = serialization.load_pem_private_key(pem, password)
     except _READ_ERRORS as error:
         raise MalformedMessage("no readable private key") from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):

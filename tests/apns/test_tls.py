@@ -120,15 +120,17 @@ async def test_a_context_that_verifies_nobody_is_not_accepted() -> None:
         PushSender(host="localhost", port=1, ssl_context=context)
 
 
-def test_the_private_key_is_on_disk_for_a_moment_and_only_for_us(
+def test_the_private_key_is_on_disk_for_a_moment_and_encrypted(
     authority: ApnsAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modes: list[int] = []
+    written: list[bytes] = []
     load = ssl.SSLContext.load_cert_chain
 
-    def observed(context: ssl.SSLContext, path: Path, password: object) -> None:
+    def observed(context: ssl.SSLContext, path: Path, password: str) -> None:
         modes.append(stat.S_IMODE(path.stat().st_mode))
-        load(context, path)
+        written.append(path.read_bytes())
+        load(context, path, password=password)
 
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", observed)
     pair = authority.push()
@@ -136,6 +138,8 @@ def test_the_private_key_is_on_disk_for_a_moment_and_only_for_us(
     context = push_ssl_context(pair.certificate_pem, pair.key_pem, None, str(tmp_path))
 
     assert modes == [0o600]
+    assert b"BEGIN ENCRYPTED PRIVATE KEY" in written[0]
+    assert pair.key_pem.splitlines()[1] not in written[0]
     assert list(tmp_path.iterdir()) == []
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.verify_mode == ssl.CERT_REQUIRED

@@ -1,0 +1,68 @@
+"""The passphrase that protects the keys: of the environment, of a file, or typed unseen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from appliance.errors import PassphraseRequired
+
+_VALUE = "APPLIANCE_PASSPHRASE"
+_FILE = "APPLIANCE_PASSPHRASE_FILE"
+
+
+def ask() -> str:
+    """Return the passphrase of a data directory or a backup.
+
+    Raises:
+        PassphraseRequired: it is not in the environment, and nobody is there to type it.
+    """
+    given = _given()
+    if given is not None:
+        return given
+    from appliance.services.key_files import ask_nobody
+
+    return _typed(confirm=False) if sys.stdin.isatty() else ask_nobody()
+
+
+def ask_new() -> str:
+    """Return the passphrase that is to protect the keys from now on; typed, it is typed twice.
+
+    Where nobody can type, it is the first line of a pipe.
+
+    Raises:
+        PassphraseRequired: the file that should hold it cannot be read.
+    """
+    given = _given()
+    if given is not None:
+        return given
+    return _typed(confirm=True) if sys.stdin.isatty() else _line(sys.stdin.readline())
+
+
+def _given() -> str | None:
+    if value := os.environ.get(_VALUE):
+        return value
+    file = os.environ.get(_FILE)
+    if not file:
+        return None
+    try:
+        return _line(Path(file).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise PassphraseRequired(
+            f"the passphrase cannot be read from {file}: {why}",
+            why=f"{_FILE} names it",
+            fix="name a file whose first line is the passphrase, for this user alone (mode 0600)",
+        ) from error
+
+
+def _line(text: str) -> str:
+    return text.splitlines()[0] if text else ""
+
+
+def _typed(*, confirm: bool) -> str:
+    typed: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    return typed
