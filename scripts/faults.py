@@ -25,6 +25,9 @@ class Run:
 RUNS: Mapping[str, Run] = {
     "kill": Run("test_kill.py::test_e_01_e_03_nothing_that_was_answered_is_lost_to_kill_9", 200),
     "migration": Run("test_kill.py::test_e_01_kill_9_during_a_migration", 50),
+    "rotation": Run(
+        "test_rotation.py::test_g06_e06_kill_9_in_a_rotation_leaves_every_secret_readable", 200
+    ),
     "sync": Run("test_kill.py::test_e_04_the_disk_has_it_before_the_reply_leaves", 1000),
     "disk": Run("test_disk.py::test_e_07_no_answer_promises_what_a_failing_disk_did_not_take", 300),
     "start": Run("test_disk.py::test_e_07_a_start_on_a_failing_disk_says_so_or_succeeds", 160),

@@ -154,7 +154,7 @@ def test_a_secret_that_does_not_open_stops_it_and_nothing_is_changed(data: Path)
 
 
 def test_copies_of_the_store_that_only_the_old_key_opens_are_removed(data: Path) -> None:
-    copy = data / "backups" / "before-schema-0006-from-0005.db"
+    copy = data / "backups" / "before-schema-0008-from-0007.db"
     others = [data / "backups" / "mine.db", data / "backups" / "appliance-1.tar.age"]
     for path in (copy, *others):
         path.touch(mode=0o600)

@@ -59,14 +59,11 @@ def fill(data: Path, devices: int) -> dict[str, int]:
                 [(uuid, name, is_sealed, status, finished) for name in names],
             )
         queued = db.execute("SELECT id, uuid, enrollment_id FROM commands").fetchall()
-        payloads = {"waits": lambda owner: sealed("command", owner), "plain": lambda _: b"<plist/>"}
-        db.executemany(
-            "INSERT INTO command_payloads (command_id, body) VALUES (?, ?)",
-            [
-                (row, payloads[uuid](f"{uuid}:{name}") if uuid in payloads else b"")
-                for row, uuid, name in queued
-            ],
-        )
+        for row, uuid, name in queued:
+            body = b"<plist/>" if uuid == "plain" else b""
+            if uuid == "waits":
+                body = sealed("command", f"{uuid}:{name}")
+            db.execute("INSERT INTO command_payloads VALUES (?, ?)", (row, body))
         db.executemany(
             "INSERT INTO command_results (command_id, body, sealed) VALUES (?, ?, 1)",
             [
