@@ -24,6 +24,7 @@ from appliance.services.archive import Manifest
 from appliance.services.backup_key import recipient_of
 from appliance.services.clock import now_ms
 from appliance.services.data_directory import DataDirectory
+from appliance.services.key_files import VAULT
 from appliance.store import events
 from appliance.store.database import Connection, Database
 from appliance.store.migrating import schema_version
@@ -191,7 +192,7 @@ class BackupService:
         """Return when the last backup was made, or else since when there could have been one."""
         moments = [backup.created_at for backup in self.all()]
         if not moments:
-            made = (self._directory.keys / "vault.key").stat().st_mtime
+            made = (self._directory.keys / VAULT).stat().st_mtime
             moments = [datetime.fromtimestamp(made, UTC)]
         now = datetime.now(UTC)  # what a clock that was ahead has dated later says nothing
         return max((moment for moment in moments if moment <= now), default=_NEVER)
