@@ -36,7 +36,7 @@ def listing(settings: Settings, query: str | None, limit: int | None) -> None:
     answer = run(settings, lambda client: client.pages(_PATH, query={"q": query}, limit=limit))
     columns: Columns = {
         "ID": "id", "SERIAL": "serial_number", "NAME": "name", "MODEL": "model",
-        "OS": "os_version", "STATE": "state", "LAST SEEN": time_of("last_seen"),
+        "OS": "os_version", "STATE": _state, "LAST SEEN": time_of("last_seen"),
         "QUEUED": "queue_depth",
     }  # fmt: skip
     empty = "no devices; `appliance enroll link` lets one enroll"
@@ -127,6 +127,11 @@ def renew_identity(settings: Settings, name: str) -> None:
 def _act(settings: Settings, name: str, verb: str, text: str, *, body: Any = None) -> None:
     answer = call(settings, "POST", f"{_PATH}/{segment(name)}/{verb}", body=body)
     print_done(answer, f"{answer['id']} {text}", as_json=settings.json)
+
+
+def _state(item: Any) -> str:
+    is_erased = item["erased"] and item["state"] == "enrolled"
+    return "erased" if is_erased else str(item["state"])
 
 
 def _data(item: Any) -> str:

@@ -35,6 +35,7 @@ class DeviceFacts:
     is_user_enrollment: bool = False
     shared_ipad: bool | None = None
     awaiting_configuration: bool | None = None
+    is_erased: bool = False  # it said so, and has not enrolled since
 
 
 def from_authenticate(message: Authenticate) -> DeviceFacts:

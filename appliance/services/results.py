@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.mdm import device
 from appliance.mdm.command import SECRET_KEYS, CommandResult, Status
@@ -18,6 +18,9 @@ def apply_result(db: Connection, result: CommandResult, request_type: str, now: 
     """Let an acknowledged answer change what is known of its device."""
     if result.status is not Status.ACKNOWLEDGED:
         return
+    if request_type == "EraseDevice":
+        _note_erased(db, result.enrollment.id)
+        return
     effect = _EFFECTS.get(request_type)
     if effect is None:
         return
@@ -29,11 +32,19 @@ def apply_result(db: Connection, result: CommandResult, request_type: str, now: 
     facts, said = known
     answer = Plist(value)
     updated = effect.update(facts, answer)
+    if updated.is_erased:  # whoever answers is not
+        updated = replace(updated, is_erased=False)
     if updated != facts:
         devices.put_facts(db, result.enrollment.id, updated)
     # An answer says only what was asked, so what others said stays beside it.
     said.update(_as_json(answer))
     devices.put_answer(db, result.enrollment.id, effect.answer, said, now)
+
+
+def _note_erased(db: Connection, device_id: str) -> None:
+    facts = devices.facts(db, device_id)
+    if facts is not None:
+        devices.put_facts(db, device_id, replace(facts, is_erased=True))
 
 
 @dataclass(frozen=True, slots=True)

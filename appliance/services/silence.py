@@ -70,7 +70,9 @@ def explain(
     never_came = _never_came(max((at for at in heard if at is not None), default=None), push)
     return [
         _finding(
-            Cause.NOT_ENROLLED, device.state in ("checked_out", "forgotten"), detail=device.state
+            Cause.NOT_ENROLLED,
+            device.state in ("checked_out", "forgotten") or device.erased,
+            detail="erased" if device.erased else device.state,
         ),
         _finding(Cause.BLOCKED, device.state == "blocked"),
         _push_certificate(certificate, push, now),

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from appliance.store.database import Connection, from_ms
+from appliance.store.enrollments import ERASED
 
 STATES = ("enrolled", "silent", "unreachable", "waiting", "authenticated", "blocked",
-          "checked_out", "forgotten")  # fmt: skip
+          "checked_out", "erased", "forgotten")  # fmt: skip
 PLATFORMS = ("iphone", "ipad", "mac", "tv", "watch", "vision")
 
-_SHOWN = """CASE WHEN e.blocked_at IS NOT NULL THEN 'blocked'
+_SHOWN = f"""CASE WHEN e.blocked_at IS NOT NULL THEN 'blocked'
+                  WHEN e.state = 'enrolled' AND {ERASED} THEN 'erased'
                   WHEN e.state = 'enrolled' AND e.last_seen_at < :silent_before THEN 'silent'
                   ELSE e.state END"""
 

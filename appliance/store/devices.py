@@ -12,6 +12,7 @@ import msgspec
 from appliance.errors import Conflict, NotFound
 from appliance.mdm.device import DeviceFacts
 from appliance.store.database import Connection, from_ms
+from appliance.store.enrollments import ERASED
 
 _LONGEST_SERIAL_NUMBER = 14  # of Apple's; no UDID is as short
 
@@ -31,6 +32,7 @@ class Device:
     os_version: str | None
     enrolled: bool
     state: str  # enrolled, authenticated, checked_out, forgotten, blocked
+    erased: bool  # it was, and its state waits for it to enroll anew
     last_seen: datetime | None
     enrolled_at: datetime | None
     queue_depth: int
@@ -61,12 +63,13 @@ _FACTS = msgspec.json.Decoder(DeviceFacts)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
-_SUMMARY = """
+_SUMMARY = f"""
 SELECT e.id, e.device_id, e.type, e.state, e.blocked_at, e.last_seen_at, e.enrolled_at,
        d.serial_number, d.udid, d.name, d.model, d.os_version,
        (SELECT count(*) FROM commands AS c
          WHERE c.enrollment_id = e.id AND c.finished_at IS NULL),
-       e.token_update_tally, e.awaiting_configuration
+       e.token_update_tally, e.awaiting_configuration,
+       {ERASED}
   FROM enrollments AS e
   LEFT JOIN devices AS d ON d.enrollment_id = e.id
 """
@@ -267,4 +270,5 @@ def _device(row: tuple[Any, ...]) -> Device:
         queue_depth=row[12],
         token_update_tally=row[13],
         awaiting_configuration=bool(row[14]),
+        erased=bool(row[15]),
     )

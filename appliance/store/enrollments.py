@@ -11,6 +11,8 @@ from appliance.store.database import Connection
 
 # An enrolled device that is not blocked, `e`; channels of users are not.
 MANAGED = "e.device_id IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL"
+# Of its row in `devices`, `d`: it said that it erases itself, and has not enrolled since.
+ERASED = "coalesce(json_extract(d.facts, '$.is_erased'), 0)"
 
 # The hot path: the certificate is looked up on the device channel, which owns its users.
 _AUTHORIZE = """

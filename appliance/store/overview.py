@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection, from_ms
-from appliance.store.enrollments import MANAGED
+from appliance.store.enrollments import ERASED, MANAGED
 
 # Names are claims of a device and may be long; a list needs no more of one than this.
 _NAME = "substr(coalesce(nullif(d.name, ''), d.serial_number, e.id), 1, 120)"
@@ -48,13 +48,15 @@ class Identity:
 def states(db: Connection, *, silent_before: int) -> dict[str, int]:
     """Count the devices by state; an enrolled one not heard of since `silent_before` is silent."""
     rows = db.execute(
-        """
-        SELECT CASE WHEN blocked_at IS NOT NULL THEN 'blocked'
-                    WHEN state = 'enrolled' AND last_seen_at < ? THEN 'silent'
-                    ELSE state END AS shown,
+        f"""
+        SELECT CASE WHEN e.blocked_at IS NOT NULL THEN 'blocked'
+                    WHEN e.state = 'enrolled' AND {ERASED} THEN 'erased'
+                    WHEN e.state = 'enrolled' AND e.last_seen_at < ? THEN 'silent'
+                    ELSE e.state END AS shown,
                count(*)
-          FROM enrollments
-         WHERE device_id IS NULL
+          FROM enrollments AS e
+          LEFT JOIN devices AS d ON d.enrollment_id = e.id
+         WHERE e.device_id IS NULL
          GROUP BY shown
         """,
         (silent_before,),
@@ -69,7 +71,7 @@ def silent(db: Connection, *, before: int, limit: int) -> Concern:
         SELECT e.id, {_NAME}, e.last_seen_at, '', count(*) OVER ()
           FROM enrollments AS e
           LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE {MANAGED} AND e.last_seen_at < :before
+         WHERE {MANAGED} AND e.last_seen_at < :before AND NOT {ERASED}
          ORDER BY e.last_seen_at
          LIMIT :limit
         """,
@@ -86,7 +88,7 @@ def push_refused(db: Connection, *, limit: int) -> Concern:
           FROM pushes AS p
           JOIN enrollments AS e ON e.id = p.enrollment_id
           LEFT JOIN devices AS d ON d.enrollment_id = e.id
-         WHERE {MANAGED} AND p.refused_at IS NOT NULL
+         WHERE {MANAGED} AND p.refused_at IS NOT NULL AND NOT {ERASED}
          ORDER BY p.refused_at DESC
          LIMIT :limit
         """,

@@ -83,7 +83,12 @@ async def test_a_device_that_we_erased_returns_by_a_new_link(api: Api, device: D
     later = await api.queue(device.id)
     await device.set_bootstrap_token(b"of the time before")
     assert (await device.acknowledge(command)).status == 200
+    shown = await api.device(device.id)
+    assert (shown["state"], shown["erased"]) == ("enrolled", True)
+    listed = api.server.cli("device", "list", device.id).stdout
+    assert "erased" in listed and "enrolled" not in listed
     await device.enroll_from_profile(await api.profile())
+    assert not (await api.device(device.id))["erased"]
     assert (await device.idle()).command is None, "what waited was for the device before"
     assert (await api.command(later))["status"] == "cancelled"
     assert await device.get_bootstrap_token() == b""
@@ -105,6 +110,7 @@ async def test_a_device_that_refused_to_be_erased_keeps_its_identity(
     api: Api, device: Device
 ) -> None:
     await device.error(await erase(api, device))
+    assert not (await api.device(device.id))["erased"]
     stranger = Device(api.session, udid=device.udid)
     await stranger.obtain_identity(await api.profile())
     assert (await stranger.authenticate()).status == 400

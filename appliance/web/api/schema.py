@@ -78,6 +78,7 @@ class DeviceAnswer(Answer):
     os_version: str | None
     enrolled: bool
     state: str
+    erased: bool
     last_seen: datetime | None
     enrolled_at: datetime | None
     queue_depth: int

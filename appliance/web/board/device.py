@@ -89,6 +89,8 @@ class DevicePage(BoardPage):
     def state(self) -> str:
         """The state as the list of devices names it: an enrolled one may be `silent`."""
         heard = self.device.last_seen
+        if self.device.state == "enrolled" and self.device.erased:
+            return "erased"
         if self.device.state == "enrolled" and heard and heard < self.silent_before:
             return "silent"
         return self.device.state

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import plistlib
 import re
+from dataclasses import replace
 
 import pytest
 
-from appliance.store import commands, events
+from appliance.store import commands, devices, events
 from tests.web.api_client import NOW
 
 from .conftest import Office
@@ -221,3 +222,24 @@ async def test_an_answer_that_is_too_large_is_told_until_one_is_taken(
 
     office.api.answer_command("one", uuid, b"<plist/>")
     assert words not in await office.open("/devices/one")
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "cause"),
+    [("en", "Erased", "It was erased"), ("ja", "消去済み", "デバイスは消去されました")],
+)
+async def test_an_erased_device_is_called_so_wherever_its_state_is_shown(
+    office: Office, language: str, word: str, cause: str
+) -> None:
+    await office.browser.submit("/devices/one/ask/profiles", {})
+    with office.api.database() as db, db:
+        facts = devices.facts(db, "one")
+        assert facts is not None
+        devices.put_facts(db, "one", replace(facts, is_erased=True))
+    for path in ("/devices/one", "/devices", "/devices?state=erased"):
+        page = (await office.browser.get(path, **{"Accept-Language": language})).text
+        assert f"<span>{word}</span>" in page, path
+    page = (await office.browser.get("/devices/one", **{"Accept-Language": language})).text
+    assert cause in page
+    assert "one&#39;s Mac" not in await office.open("/devices?state=enrolled")
+    assert "No device is managed now." in await office.open("/")
