@@ -200,6 +200,8 @@ class PushService:
         await self._certificates.store(pair, replace_topic=replace_topic, account=account)
         await self.close()  # the next push uses the new certificate; no restart
         self._last_error = None
+        now = now_ms()
+        await self._database.write(lambda db: pushes.retry_now(db, now))
         self.wake()
         return await self.status()
 

@@ -139,3 +139,27 @@ async def test_whoever_listens_hears_the_four_stages_in_order(woken: Woken) -> N
     ids = [int(event.last_event_id) for event in heard]
     assert ids == sorted(ids)
     assert ids[1] == ids[0] == ids[2] < ids[3], "what is not stored has no id"
+
+
+async def test_a_certificate_that_ends_between_two_pushes_is_told_and_replaced(
+    woken: Woken,
+) -> None:
+    """Apple answers the second push on the same connection by 403; nothing of it is lost."""
+    device = await woken.api.enroll()
+    await woken.pushed(await woken.api.queue(device.id))
+    await device.idle()
+    woken.apns.script(device.token, ApnsAnswer(status=403, reason="BadCertificate"))
+    waits = await woken.api.queue(device.id)
+    await until(lambda: woken.pushes_to(device.token) == 2)
+    async with asyncio.timeout(60):
+        while not (shown := (await woken.api.get("/api/v1/push-certificate")).json)["last_error"]:
+            await asyncio.sleep(0.05)
+    assert "BadCertificate" in shown["last_error"]
+    assert (await woken.api.command(waits))["pushed_at"] is None
+    assert woken.pushes_to(device.token) == 2, "a refused certificate is not tried in a hurry"
+
+    assert await woken.import_certificate(woken.authority.push(woken.server.topic)) == 200
+    async with asyncio.timeout(10):
+        await woken.pushed(waits)
+    shown = (await woken.api.get("/api/v1/push-certificate")).json
+    assert shown["last_error"] is None

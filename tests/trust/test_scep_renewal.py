@@ -114,3 +114,42 @@ async def test_b13_the_same_message_again_gets_the_same_certificate(
     again = await asyncio.gather(*(authority.client.exchange(message, ca) for _ in range(5)))
     assert {each.certificates[0] for each in again} == set(first.certificates[:1])
     assert authority.count() == before + 1
+
+
+async def test_a_renewal_races_two_requests_with_one_challenge(authority: Authority) -> None:
+    """One of the two gets a certificate; the renewal is nobody's rival, and stays its device's."""
+    for _ in range(5):
+        device = await authority.api.enroll()
+        assert device.identity is not None
+        challenge, before = await authority.challenge(), authority.count()
+        renewed, *others = await asyncio.gather(
+            authority.client.renew(device.identity),
+            authority.client.enroll(challenge),
+            authority.client.enroll(challenge),
+            return_exceptions=True,
+        )
+        assert isinstance(renewed, Identity)
+        assert sorted(isinstance(other, Identity) for other in others) == [False, True]
+        assert authority.count() == before + 2
+        (fresh,) = (other for other in others if isinstance(other, Identity))
+        device.identity = fresh
+        assert (await device.authenticate()).status == 400, "it is another device's"
+        device.identity = renewed
+        assert (await device.authenticate()).status == 200
+
+
+async def test_a_renewal_that_brings_a_challenge_is_not_both(authority: Authority) -> None:
+    """The same key asks by its identity and by the challenge at once: two transactions, no more."""
+    device = await authority.api.enroll()
+    assert device.identity is not None
+    challenge, key, before = await authority.challenge(), keys.rsa_key(), authority.count()
+    results = await asyncio.gather(
+        authority.client.renew(device.identity, key=key),
+        authority.client.enroll(challenge, key=key),
+        authority.client.enroll(challenge, key=key),
+        return_exceptions=True,
+    )
+    made = [result for result in results if isinstance(result, Identity)]
+    assert authority.count() - before == len(made) <= 2
+    device.identity = next(result for result in results[:1] if isinstance(result, Identity))
+    assert (await device.authenticate()).status == 200

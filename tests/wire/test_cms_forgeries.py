@@ -12,6 +12,7 @@ import pytest
 from asn1crypto import algos
 from asn1crypto import cms as asn1crypto_cms
 from asn1crypto import x509 as asn1crypto_x509
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,6 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
+from appliance.simulator import cms as device_cms
+from appliance.simulator.keys import Identity
 from appliance.wire import cms, signing
 from tests.wire.openssl import CAPTURES, identity, self_signed
 
@@ -290,3 +293,34 @@ def test_b10_mutations_raise_only_our_own_errors(edits: list[tuple[int, bytes]])
         start = offset % len(message)
         message[start : start + len(new)] = new
     _survives(bytes(message))
+
+
+@pytest.mark.parametrize("bits", [34, 256, 2047])
+def test_a_huge_rsa_exponent_is_refused_before_it_costs_anything(bits: int) -> None:
+    """Verifying takes as long as the exponent has bits: 2,047 of them, a hundred times longer."""
+    us = identity()
+    assert isinstance(us.key, rsa.RSAPrivateKey)
+    exponent = (1 << (bits - 1)) | 1
+    huge = rsa.RSAPublicNumbers(exponent, us.key.public_key().public_numbers().n).public_key()
+    named = us.certificate
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(named.subject)
+        .issuer_name(named.issuer)
+        .public_key(huge)
+        .serial_number(named.serial_number)
+        .not_valid_before(named.not_valid_before_utc)
+        .not_valid_after(named.not_valid_after_utc)
+        .sign(us.key, hashes.SHA256())
+    )
+    genuine = named.public_bytes(Encoding.DER)
+    forged = certificate.public_bytes(Encoding.DER)
+    signer = device_cms.Signer(identity=Identity(certificate=named, key=us.key))
+    for detached in (False, True):
+        message = device_cms.signed_data(BODY, [signer], detached=detached, certificates=[forged])
+        assert genuine not in message
+        with pytest.raises(UnsupportedAlgorithm):
+            if detached:
+                cms.verify_detached(message, BODY, allow_sha1=True)
+            else:
+                cms.verify(message, allow_sha1=True)
