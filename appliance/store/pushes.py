@@ -218,9 +218,7 @@ def failed(db: Connection, enrollment_id: str, *, outcome: str, due_at: int, now
 
 def retry_now(db: Connection, now: int) -> None:
     """Try again at once what did not get through: there is another certificate."""
-    db.execute(
-        "UPDATE pushes SET due_at = :now WHERE due_at > :now AND attempts > 0", {"now": now}
-    )
+    db.execute("UPDATE pushes SET due_at = :now WHERE due_at > :now AND attempts > 0", {"now": now})
 
 
 def refused(db: Connection, push: DuePush, *, outcome: str, now: int) -> None:
