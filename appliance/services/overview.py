@@ -82,7 +82,7 @@ class CertificateState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """The first page. `devices` counts by state, with `silent` among them."""
+    """The first page. `devices` counts by state, `silent` and `unheard` among them."""
 
     devices: dict[str, int]
     needs: list[Need]
@@ -181,9 +181,11 @@ class OverviewService:
         limit: int,
     ) -> Found:  # fmt: skip
         """Return a page of devices by name, behind the one with the ID `after`."""
+        now = now_ms()
         search = Search(
-            query=query, state=state, platform=platform, silent_before=self._silent_before(now_ms())
-        )
+            query=query, state=state, platform=platform,
+            silent_before=self._silent_before(now), now=now,
+        )  # fmt: skip
         return await self._database.read(
             lambda db: device_list.find(db, search, after=after, limit=limit)
         )

@@ -32,12 +32,15 @@ _NAMES = """SELECT e.id,
               FROM enrollments AS e
               LEFT JOIN devices AS d ON d.enrollment_id = e.id"""
 
+# As the queue itself: what has expired waits for nothing but to be closed.
+_WAITS = "c.finished_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > :now)"
+
 # Of the page alone: to count every queue would read the whole backlog.
 _LISTED = f"""
 SELECT e.id, substr(d.name, 1, 120), substr(d.serial_number, 1, 60), substr(d.model, 1, 60),
        substr(d.os_version, 1, 30), {_PLATFORM}, {_SHOWN}, e.last_seen_at,
        (SELECT count(*) FROM commands AS c
-         WHERE c.enrollment_id = e.id AND c.finished_at IS NULL),
+         WHERE c.enrollment_id = e.id AND {_WAITS}),
        (SELECT count(*) FROM found)
   FROM page
   JOIN enrollments AS e ON e.id = page.id
@@ -48,19 +51,20 @@ SELECT e.id, substr(d.name, 1, 120), substr(d.serial_number, 1, 60), substr(d.mo
 _STATE_FILTERS = {
     "unreachable": """EXISTS (SELECT 1 FROM pushes AS p
                                WHERE p.enrollment_id = e.id AND p.refused_at IS NOT NULL)""",
-    "waiting": """EXISTS (SELECT 1 FROM commands AS c
-                           WHERE c.enrollment_id = e.id AND c.finished_at IS NULL)""",
+    "waiting": f"""EXISTS (SELECT 1 FROM commands AS c
+                            WHERE c.enrollment_id = e.id AND {_WAITS})""",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is looked for; None asks for all. `silent_before` is in Unix milliseconds."""
+    """What is looked for; None asks for all. `silent_before` and `now` are Unix milliseconds."""
 
     query: str | None = None
     state: str | None = None  # one of STATES
     platform: str | None = None  # one of PLATFORMS
     silent_before: int
+    now: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,7 @@ def find(db: Connection, search: Search, *, after: str | None, limit: int) -> Fo
         """,
         {
             "silent_before": search.silent_before,
+            "now": search.now,
             "state": search.state,
             "platform": search.platform,
             "pattern": f"%{_escape(search.query or '')}%",

@@ -46,12 +46,22 @@ class Identity:
 
 
 def states(db: Connection, *, silent_before: int) -> dict[str, int]:
-    """Count the devices by state; an enrolled one not heard of since `silent_before` is silent."""
+    """Count the devices by state.
+
+    An enrolled one not heard of since `silent_before` is `silent`, one that has neither come nor
+    answered since it enrolled is `unheard`.
+    """
     rows = db.execute(
         f"""
         SELECT CASE WHEN e.blocked_at IS NOT NULL THEN 'blocked'
                     WHEN e.state = 'enrolled' AND {ERASED} THEN 'erased'
                     WHEN e.state = 'enrolled' AND e.last_seen_at < ? THEN 'silent'
+                    WHEN e.state = 'enrolled' AND e.last_seen_at <= e.enrolled_at
+                         AND NOT EXISTS (SELECT 1 FROM commands AS c
+                                          WHERE c.enrollment_id = e.id
+                                            AND c.status IN ('acknowledged', 'error', 'not_now')
+                                            AND c.connected_at >= e.enrolled_at)
+                    THEN 'unheard'
                     ELSE e.state END AS shown,
                count(*)
           FROM enrollments AS e

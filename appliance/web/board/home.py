@@ -33,7 +33,12 @@ class HomePage(BoardPage):
     @property
     def managed(self) -> int:
         """How many devices are enrolled and not blocked."""
-        return self.answering + self.home.devices.get("silent", 0)
+        return self.answering + self.home.devices.get("silent", 0) + self.unheard
+
+    @property
+    def unheard(self) -> int:
+        """How many of them have said nothing since they enrolled: nothing may have been asked."""
+        return self.home.devices.get("unheard", 0)
 
     @property
     def known(self) -> int:

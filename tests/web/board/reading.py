@@ -42,9 +42,12 @@ class Reading(HTMLParser):
 
 
 def seen(db: sqlite3.Connection, enrollment_id: str, *, hours_ago: int) -> None:
-    """Let the device have been heard of so long ago."""
+    """Let the device have been heard of so long ago, and have enrolled before."""
     at = now_ms() - hours_ago * HOUR
-    db.execute("UPDATE enrollments SET last_seen_at = ? WHERE id = ?", (at, enrollment_id))
+    db.execute(
+        "UPDATE enrollments SET last_seen_at = ?, enrolled_at = ? WHERE id = ?",
+        (at, at - HOUR, enrollment_id),
+    )
 
 
 def rename(db: sqlite3.Connection, enrollment_id: str, name: str) -> None:

@@ -43,6 +43,20 @@ async def test_an_empty_server_says_where_to_begin(aki: Browser) -> None:
     assert "There is no push certificate" in page.text
 
 
+async def test_who_has_not_spoken_yet_does_not_count_as_answering(
+    aki: Browser, api: ApiClient
+) -> None:
+    api.enroll("A")
+    assert "Your device has enrolled, and said nothing since." in (await aki.get("/")).text
+    api.enroll("B")
+    body = {"targets": ["B"], "request_type": "ProfileList", "push": False}
+    queued = (await api.call("POST", "/api/v1/commands", body)).json["commands"][0]["id"]
+    assert "0 of 2 devices answer; the others" in (await aki.get("/")).text
+    api.answer_command("B", queued, b"<plist/>")
+    assert "1 of 2 devices answer; the others" in (await aki.get("/")).text
+    assert "2台中1台が応答しています。残りは" in (await aki.get("/?lang=ja")).text
+
+
 async def test_the_verdict_counts_and_names_who_is_silent(aki: Browser, api: ApiClient) -> None:
     for name in ("A", "B", "C"):
         api.enroll(name)
@@ -55,6 +69,9 @@ async def test_the_verdict_counts_and_names_who_is_silent(aki: Browser, api: Api
     text = (await aki.get("/")).text
     assert "2 of 3 devices answer." in text
     assert "3 days ago" in text
+    with api.database() as db, db:
+        seen(db, "A", hours_ago=72)
+    assert "1 of 3 devices answer." in (await aki.get("/")).text
     assert "B" in Reading(text).device_names()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.web.api_client import ApiClient
@@ -87,3 +89,15 @@ async def test_activity_is_in_pages_and_in_views(aki: Browser) -> None:
     assert len(first.device_names()) + len(second.device_names()) == 81
     assert "was blocked" not in Reading((await aki.get("/activity?show=commands")).text).text
     assert (await aki.get("/activity?cursor=nonsense", Accept="text/html")).status == 422
+
+
+async def test_what_has_expired_waits_no_longer(aki: Browser, api: ApiClient) -> None:
+    body = {"targets": ["A"], "request_type": "ProfileList", "push": False}
+    for _ in range(2):
+        await api.call("POST", "/api/v1/commands", body)
+    with api.database() as db, db:
+        db.execute("UPDATE commands SET expires_at = 1 WHERE id = 1")
+    assert re.findall(r'data-label="Queue">(\d+)<', (await aki.get("/devices?q=100")).text) == ["1"]
+    with api.database() as db, db:
+        db.execute("UPDATE commands SET expires_at = 1")
+    assert Reading((await aki.get("/devices?state=waiting")).text).device_names() == []
