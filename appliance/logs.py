@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -64,6 +65,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._lines: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None  # that is going to write them
         self._began = 0.0
         self._seen: Counter[tuple[str, int, str]] = Counter()
 
@@ -82,22 +84,30 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
     def _say(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.append(self.format(record) + self.terminator)
-            if len(self._lines) == 1:
-                asyncio.get_running_loop().call_soon(self.flush)
-        except RuntimeError:  # not in the event loop
-            self.flush()
+            line = self.format(record) + self.terminator
         except Exception:
             self.handleError(record)
+            return
+        self._lines.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # none in this thread
+            self.flush()
+            return
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what has been said."""
+        """Write what has been said; a log that cannot be written keeps nobody from work."""
         self.acquire()
         try:
+            self._loop = None
             lines, self._lines = self._lines, []
             if lines:
-                self.stream.write("".join(lines))
-                self.stream.flush()
+                with suppress(OSError, ValueError):
+                    self.stream.write("".join(lines))
+                    self.stream.flush()
         finally:
             self.release()
 

@@ -72,3 +72,31 @@ async def test_what_a_thread_says_is_written_too() -> None:
     handler = logs.LimitedHandler(stream)
     await asyncio.to_thread(handler.handle, _record("from a thread", 1000))
     assert stream.getvalue() == "from a thread\n"
+
+
+class _Full(io.StringIO):
+    def flush(self) -> None:
+        raise OSError("no space left on the device")
+
+
+async def test_a_log_that_cannot_be_written_keeps_nobody_from_work() -> None:
+    handler = logs.LimitedHandler(_Full())
+    handler.emit(_record("in the loop", 1000))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(handler.handle, _record("in a thread", 1000))
+    handler.close()
+
+
+def test_lines_of_a_loop_that_ended_before_it_wrote_them_are_written() -> None:
+    async def say(message: str) -> None:
+        handler.emit(_record(message, 1000))
+
+    stream = io.StringIO()
+    handler = logs.LimitedHandler(stream)
+    for message in ("first", "second"):
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(say(message))
+        loop.run_until_complete(task)
+        loop.close()
+    handler.emit(_record("third", 1000))
+    assert stream.getvalue() == "first\nsecond\nthird\n"

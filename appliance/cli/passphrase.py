@@ -25,7 +25,7 @@ def ask() -> str:
         return given
     from appliance.services.key_files import ask_nobody
 
-    return _typed(confirm=False) if sys.stdin.isatty() else ask_nobody()
+    return _typed(confirm=False) if _is_typed() else ask_nobody()
 
 
 def ask_new() -> str:
@@ -39,7 +39,9 @@ def ask_new() -> str:
     given = _given()
     if given is not None:
         return given
-    return _typed(confirm=True) if sys.stdin.isatty() else _line(sys.stdin.readline())
+    if _is_typed():
+        return _typed(confirm=True)
+    return "" if sys.stdin is None else _line(sys.stdin.readline())
 
 
 def _given() -> str | None:
@@ -57,6 +59,10 @@ def _given() -> str | None:
             why=f"{_FILE} names it",
             fix="name a file whose first line is the passphrase, for this user alone (mode 0600)",
         ) from error
+
+
+def _is_typed() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _line(text: str) -> str:

@@ -20,6 +20,7 @@ SERVER_CAPABILITIES = (
     "com.apple.mdm.bootstraptoken",
     "com.apple.mdm.token",
 )
+_MDM = "com.apple.mdm"
 _SEQUENCE = b"\x30"  # with which CMS begins
 SIGNING_AND_ENCRYPTION = 5  # the bits of "Key Usage": SCEP needs both
 
@@ -74,14 +75,23 @@ def enrollment_profile_identifier(server_url: str) -> str:
     return _Names(server_url, "enroll").identifier
 
 
-def profile_identifier(profile: bytes) -> str:
-    """Return the PayloadIdentifier of a configuration profile, signed or not; nothing is verified.
+def manages(profile: bytes, identifier: str) -> bool:
+    """Tell whether a configuration profile, signed or not, has to do with who manages the device.
+
+    It does if it has this PayloadIdentifier, and so replaces the profile of that name, or if it
+    brings an MDM payload of its own. Nothing is verified.
 
     Raises:
         MalformedMessage: neither a property list nor a CMS message with one inside.
     """
     content = split_content(profile) if profile.startswith(_SEQUENCE) else profile
-    return loads(content).text("PayloadIdentifier")
+    read = loads(content)
+    payloads = read.value.get("PayloadContent", [])
+    if not isinstance(payloads, list) or "EncryptedPayloadContent" in read.value:
+        return True  # nobody knows what it brings
+    return read.text("PayloadIdentifier") == identifier or any(
+        isinstance(payload, dict) and payload.get("PayloadType") == _MDM for payload in payloads
+    )
 
 
 def trust_profile(profile: TrustProfile) -> bytes:
@@ -179,7 +189,7 @@ def _mdm_payload(
     profile: EnrollmentProfile, names: _Names, *, identity_uuid: str
 ) -> dict[str, Value]:
     payload: dict[str, Value] = {
-        **names.payload("com.apple.mdm", "mdm"),
+        **names.payload(_MDM, "mdm"),
         "PayloadDisplayName": profile.display_name,
         "PayloadDescription": profile.description,
         "PayloadOrganization": profile.organization,

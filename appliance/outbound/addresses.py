@@ -6,6 +6,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 # RFC 6052: the last 32 bits are an IPv4 address, which a translator connects to.
 _NAT64 = IPv6Network("64:ff9b::/96")
+# Where clouds hand out credentials, beside the link-local one.
+_METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
 
 
 def refusal(host: str, *, allow_private: bool) -> str | None:
@@ -22,9 +24,11 @@ def refusal(host: str, *, allow_private: bool) -> str | None:
         or address.is_multicast
         or address.is_unspecified
         or address.is_reserved
+        or address in _METADATA
     ):
         return f"{address} is no address of a receiver"
-    if not allow_private and not address.is_global:
+    is_site_local = isinstance(address, IPv6Address) and address.is_site_local
+    if not allow_private and (is_site_local or not address.is_global):
         return f"{address} is private"
     return None
 

@@ -17,7 +17,7 @@ from appliance.errors import (
 )
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
-from appliance.mdm.profile import profile_identifier
+from appliance.mdm.profile import manages
 from appliance.services.repeats import Request
 from appliance.store import devices, events, pushes
 from appliance.store.command_records import CommandRecord
@@ -223,11 +223,11 @@ def is_dangerous(request_type: str, command: Mapping[str, Any], management_profi
 
 
 def _may_be(profile: object, identifier: str) -> bool:
-    """Tell whether a profile replaces the one of this identifier, as far as can be known."""
+    """Tell whether a profile touches the management of its device, as far as can be known."""
     if not isinstance(profile, bytes):
         return True
     try:
-        return profile_identifier(profile) == identifier
+        return manages(profile, identifier)
     except MalformedMessage:  # a device may read what we cannot
         return True
 

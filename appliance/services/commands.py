@@ -139,7 +139,10 @@ class CommandService:
         draft = draft_of(order)
         now = now_ms()
         moments = moments_of(order, now)
-        dangerous = is_dangerous(draft.request_type, draft.command, self._management_profile)
+        # A long profile takes a while to read.
+        dangerous = await asyncio.to_thread(
+            is_dangerous, draft.request_type, draft.command, self._management_profile
+        )
 
         def queue(db: Connection) -> list[Queued]:
             found = [target_of(db, name) for name in order.targets]

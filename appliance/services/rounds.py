@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from appliance.errors import Busy
+
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
@@ -63,9 +65,12 @@ class Rounds(Generic[Question, Answer]):
             del self._waiting[:_MOST_TOGETHER]
             try:
                 await self._hold(now)
-            except Exception as error:
+            except BaseException as error:  # a panic of Rust's is no Exception
+                known = isinstance(error, Exception)
                 for asked in now:
-                    asked.fail(error)
+                    asked.fail(error if known else Busy("the request was given up"))
+                if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+                    raise
 
 
 class Breath:

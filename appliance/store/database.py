@@ -282,6 +282,7 @@ def _prepare(db: Connection, *, readonly: bool) -> None:
     if not readonly:
         db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA secure_delete = ON")  # a secret that was deleted stays in no free page
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute("PRAGMA cache_size = -16384")

@@ -59,7 +59,7 @@ class Front:
                 b"GET /scep?operation=GetCACert HTTP/1.1": self._ca_certificate,
                 b"POST /scep?operation=PKIOperation HTTP/1.1": self._pki_operation,
             }
-        self.starts = self._answers.keys()
+        self.starts = {start: answer == self._mdm for start, answer in self._answers.items()}
 
     def connection(
         self, server: web.Server, among: Connections, address: Address | None

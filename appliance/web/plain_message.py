@@ -7,7 +7,7 @@ spaces, a length, and none of the fields that would change how the body or the a
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -35,11 +35,14 @@ class PlainMessage(NamedTuple):
     is_whole: bool  # or the end of the body has not arrived
 
 
-def read_plain_message(data: bytes, starts: Set[bytes], longest: int) -> PlainMessage | None:
+def read_plain_message(
+    data: bytes, starts: Mapping[bytes, bool], longest: int
+) -> PlainMessage | None:
     """Return the one message that `data` is or begins, None if it is anything else.
 
     Args:
-        starts: the request lines that may begin it.
+        starts: the request lines that may begin it, and whether a signature goes with each. A
+            signature is not looked at here: whoever takes one decodes it strictly.
         longest: the most bytes of a body.
     """
     at = max(0, data.find(_SIGNATURE, 0, _LONGEST_HEAD))
@@ -49,7 +52,7 @@ def read_plain_message(data: bytes, starts: Set[bytes], longest: int) -> PlainMe
     if end < 0 or end - (until - at) > _LONGEST_REST:
         return None
     head = _read_head(data[:at] + data[until:end])
-    if head is None or head.start not in starts or head.length > longest:
+    if head is None or starts.get(head.start) is not bool(at) or head.length > longest:
         return None
     body = data[end + 4 :]
     if len(body) > head.length:

@@ -59,5 +59,5 @@ def unwrap(passphrase: str, wrapped: bytes) -> bytes:
 def _derived(passphrase: str, salt: bytes, cost: tuple[int, int, int]) -> bytes:
     log_n, r, p = cost
     # Two keyboards may write one letter in two ways.
-    normal = unicodedata.normalize("NFC", passphrase).encode()
+    normal = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogateescape")
     return Scrypt(salt=salt, length=KEY_BYTES, n=1 << log_n, r=r, p=p).derive(normal)

@@ -228,3 +228,13 @@ async def test_scep_brings_the_same_answers_in_every_framing(
     assert [reply.status for reply in replies] == ["0", "0", "0"]
     assert len({reply.certificates[0].serial_number for reply in replies}) == 1, "one transaction"
     assert other.headers["Content-Type"] == first.headers["Content-Type"]
+
+
+@pytest.mark.parametrize("inside", ["\nTransfer-Encoding: chunked", "\0"])
+async def test_nothing_is_hidden_in_a_signature(server: RunningServer, inside: str) -> None:
+    extra = f"Mdm-Signature: x{inside}\r\nContent-Length: 4\r\n"
+    data = scep("GetCACaps", extra=extra) + b"0\r\n\r" + scep("GetCACaps")
+
+    [answer] = await exchange(server, data)
+
+    assert answer.status == 400

@@ -74,7 +74,7 @@ def targets(seeds: Seeds) -> Mapping[str, Target]:
         "head": Target(
             kind="text",
             seeds=seeds.heads,
-            read=lambda data: read_plain_message(data, {seeds.start}, 4096),
+            read=lambda data: read_plain_message(data, {seeds.start: True}, 4096),
         ),
         "csr-signed": Target(
             kind="der",

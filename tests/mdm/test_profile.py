@@ -14,7 +14,7 @@ from appliance.mdm.profile import (
     TrustProfile,
     enrollment_profile,
     enrollment_profile_identifier,
-    profile_identifier,
+    manages,
     trust_profile,
 )
 from appliance.simulator import cms, keys
@@ -148,18 +148,25 @@ def test_the_challenge_stays_out_of_repr() -> None:
     assert "one-time" not in repr(ENROLL)
 
 
-def test_a_profile_is_called_by_its_identifier_signed_or_not() -> None:
+def test_what_touches_the_management_is_found_signed_or_not() -> None:
     profile = enrollment_profile(ENROLL)
+    ours = enrollment_profile_identifier(ENROLL.server_url)
     signer = cms.Signer(identity=keys.self_signed(keys.name(("CN", "whoever"))))
     forms = [cms.signed_data(profile, [signer], indefinite=ber) for ber in (False, True)]
     for form in (profile, b"\xef\xbb\xbf" + profile, *forms):
-        assert profile_identifier(form) == enrollment_profile_identifier(ENROLL.server_url)
+        assert manages(form, ours)
+        assert manages(form, "com.example.another"), "it brings an MDM payload"
+    wifi = {"PayloadIdentifier": "com.example.wifi", "PayloadContent": [{"PayloadType": "wifi"}]}
+    assert not manages(plistlib.dumps(wifi), ours)
+    assert manages(plistlib.dumps(wifi), "com.example.wifi")
+    for unknown in ({"PayloadContent": b"?"}, {"EncryptedPayloadContent": b"?"}):
+        assert manages(plistlib.dumps({**wifi, **unknown}), ours)
 
 
 @pytest.mark.parametrize(
     "profile",
     [b"", b"\0", b"bplist00", b"0\0", b"<plist><array/></plist>", b"<plist><dict/></plist>"],
 )
-def test_what_is_no_profile_is_called_nothing(profile: bytes) -> None:
+def test_what_is_no_profile_is_not_judged(profile: bytes) -> None:
     with pytest.raises(MalformedMessage):
-        profile_identifier(profile)
+        manages(profile, "com.example.mdm")

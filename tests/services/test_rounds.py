@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from appliance.errors import Busy
 from appliance.services.rounds import Asked, Breath, Rounds
 
 SECONDS = 60
@@ -66,6 +67,23 @@ async def test_a_round_that_fails_fails_for_all_in_it_and_for_nobody_after() -> 
             with pytest.raises(OSError, match="no more"):
                 await rounds.ask(question)
         assert await rounds.ask(7) == 7
+
+
+async def test_a_panic_leaves_nobody_waiting() -> None:
+    class Panic(BaseException):
+        """As pyo3 raises for a panic of Rust's."""
+
+    async def hold(round_: Sequence[Asked[int, int]]) -> None:
+        round_[0].give(0)
+        if len(round_) > 1:
+            raise Panic
+
+    rounds: Rounds[int, int] = Rounds(hold)
+    async with asyncio.timeout(SECONDS):
+        answers = await asyncio.gather(rounds.ask(1), rounds.ask(2), return_exceptions=True)
+        assert answers[0] == 0
+        assert isinstance(answers[1], Busy)
+        assert await rounds.ask(3) == 0
 
 
 async def test_others_are_heard_during_a_long_round() -> None:

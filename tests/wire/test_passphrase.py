@@ -23,6 +23,13 @@ def test_the_passphrase_opens_it_and_another_does_not() -> None:
             unwrap(other, wrapped)
 
 
+def test_words_that_are_no_utf_8_are_a_passphrase_too() -> None:
+    words = b"correct \xff horse battery".decode(
+        "utf-8", "surrogateescape"
+    )  # as os.environ has them
+    assert unwrap(words, wrap(words, KEY)) == KEY
+
+
 def test_it_is_salted() -> None:
     one, two = (json.loads(wrap(WORDS, KEY)) for _ in range(2))
     assert one["salt"] != two["salt"]
