@@ -58,6 +58,7 @@ from appliance.wire.cms import Signer
 logger = logging.getLogger(__name__)
 
 _MOST_TARGETS = 10_000
+_MOST_BYTES = 128 << 20  # of one order; all its commands are in memory together
 _LONGEST_WAIT_SECONDS = 3600
 
 _SECRET_ANSWERS = frozenset({
@@ -140,9 +141,14 @@ class CommandService:
         now = now_ms()
         moments = moments_of(order, now)
         # A long profile takes a while to read.
-        dangerous = await asyncio.to_thread(
-            is_dangerous, draft.request_type, draft.command, self._management_profile
-        )
+        dangerous, size = await asyncio.to_thread(self._weighed, draft)
+        most = _MOST_BYTES // size
+        if len(order.targets) > most:
+            raise InvalidRequest(
+                f"the command is too large for {len(order.targets)} devices at once",
+                fix=f"send it to at most {most} devices at a time",
+                pointer="/targets",
+            )
 
         def queue(db: Connection) -> list[Queued]:
             found = [target_of(db, name) for name in order.targets]
@@ -279,6 +285,11 @@ class CommandService:
                 break
             await asyncio.sleep(min(0.25, left))
         return await self.get(command_uuid)
+
+    def _weighed(self, draft: Draft) -> tuple[bool, int]:
+        """Return whether a command is dangerous, and its bytes as it is sent to one device."""
+        dangerous = is_dangerous(draft.request_type, draft.command, self._management_profile)
+        return dangerous, len(draft.payload or encode_command("", draft.command))
 
     def _unsealed(self, records: list[CommandRecord]) -> list[CommandRecord]:
         return [
