@@ -39,6 +39,7 @@ from appliance.services.results import apply_result
 from appliance.services.vault import Vault
 from appliance.services.webhooks import WebhookService
 from appliance.store import (
+    certificates,
     command_records,
     commands,
     devices,
@@ -141,34 +142,10 @@ class CommandService:
         now = now_ms()
         moments = moments_of(order, now)
         # A long profile takes a while to read.
-        dangerous, size = await asyncio.to_thread(self._weighed, draft)
-        most = _MOST_BYTES // size
-        if len(order.targets) > most:
-            raise InvalidRequest(
-                f"the command is too large for {len(order.targets)} devices at once",
-                fix=f"send it to at most {most} devices at a time",
-                pointer="/targets",
-            )
+        dangerous = await asyncio.to_thread(self._judge, draft, len(order.targets))
 
         def queue(db: Connection) -> list[Queued]:
-            found = [target_of(db, name) for name in order.targets]
-            targets = list({target.id: target for target in found}.values())
-            if dangerous:
-                check_danger(order, draft, targets)
-            made = [self._make(db, draft, target, moments) for target in targets]
-            rows = [row for row, _ in made]
-            commands.enqueue(db, rows, now)
-            if order.reason or (dangerous and order.by):
-                audit(db, order, rows, now)
-            if order.push:
-                announce(db, rows, now)
-            return [
-                Queued(
-                    id=row.uuid, target=row.enrollment_id, not_before=from_ms(row.not_before),
-                    warnings=warnings,
-                )
-                for row, warnings in made
-            ]  # fmt: skip
+            return self._queue(db, order, draft, moments, now, dangerous=dangerous)
 
         def unit(db: Connection) -> list[Queued]:
             return self._repeats.once(db, order.request, lambda: queue(db), list[Queued])
@@ -286,10 +263,52 @@ class CommandService:
             await asyncio.sleep(min(0.25, left))
         return await self.get(command_uuid)
 
-    def _weighed(self, draft: Draft) -> tuple[bool, int]:
-        """Return whether a command is dangerous, and its bytes as it is sent to one device."""
-        dangerous = is_dangerous(draft.request_type, draft.command, self._management_profile)
-        return dangerous, len(draft.payload or encode_command("", draft.command))
+    def _judge(self, draft: Draft, targets: int) -> bool:
+        """Tell whether a command is dangerous, whoever it is for.
+
+        Raises:
+            InvalidRequest: for so many targets it is too large.
+        """
+        most = _MOST_BYTES // len(draft.payload or encode_command("", draft.command))
+        if targets > most:
+            raise InvalidRequest(
+                f"the command is too large for {targets} devices at once",
+                fix=f"send it to at most {most} devices at a time",
+                pointer="/targets",
+            )
+        return is_dangerous(draft.request_type, draft.command, self._management_profile)
+
+    def _queue(
+        self,
+        db: Connection,
+        order: CommandOrder,
+        draft: Draft,
+        moments: Moments,
+        now: int,
+        *,
+        dangerous: bool,
+    ) -> list[Queued]:
+        found = [target_of(db, name) for name in order.targets]
+        targets = list({target.id: target for target in found}.values())
+        if draft.request_type == "RemoveProfile":
+            # What the management profile of another server is called is not known here.
+            dangerous = dangerous or any(certificates.is_of_another(db, one.id) for one in targets)
+        if dangerous:
+            check_danger(order, draft, targets)
+        made = [self._make(db, draft, target, moments) for target in targets]
+        rows = [row for row, _ in made]
+        commands.enqueue(db, rows, now)
+        if order.reason or (dangerous and order.by):
+            audit(db, order, rows, now)
+        if order.push:
+            announce(db, rows, now)
+        return [
+            Queued(
+                id=row.uuid, target=row.enrollment_id, not_before=from_ms(row.not_before),
+                warnings=warnings,
+            )
+            for row, warnings in made
+        ]  # fmt: skip
 
     def _unsealed(self, records: list[CommandRecord]) -> list[CommandRecord]:
         return [

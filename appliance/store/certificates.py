@@ -153,6 +153,12 @@ def counts(db: Connection, now: int) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def is_of_another(db: Connection, enrollment_id: str) -> bool:
+    """Tell whether the device has, or will come with, the identity that another server gave it."""
+    issued = current_of(db, enrollment_id)
+    return issued is None or issued.adopted
+
+
 def _one(db: Connection, query: str, values: tuple[object, ...]) -> Issued | None:
     row = db.execute(query, values).fetchone()
     if row is None:

@@ -57,14 +57,16 @@ class Server:
         """User and system time used so far."""
         ticks = 0
         for pid in self._family():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))  # its own, and of children that have ended
+            with contextlib.suppress(OSError):  # it has just ended, and counts with its parent
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, fields[11:15]))  # its own, and of children that have ended
         return ticks / _TICKS
 
     def _family(self) -> list[int]:
         family = list(self.processes)
         for pid in family:  # grows while it is walked
-            family += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            with contextlib.suppress(OSError):
+                family += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return family
 
     def resident_mb(self) -> float:

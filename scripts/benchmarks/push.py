@@ -36,9 +36,8 @@ async def measure(folder: Path, *, rounds: int) -> dict[str, list[Sample]]:
 
 
 async def _rounds(port: int, folder: Path, rounds: int) -> list[Sample]:
-    pair = (folder / "push.pem").read_bytes() + (folder / "push.key").read_bytes()
-    anchor = folder / "ca.pem"
-    context = push_ssl_context(pair, b"", str(anchor), str(folder))
+    certificate, key = ((folder / name).read_bytes() for name in ("push.pem", "push.key"))
+    context = push_ssl_context(certificate, key, str(folder / "ca.pem"), str(folder))
     sender = PushSender(host="127.0.0.1", port=port, ssl_context=context)
     try:
         await _push(sender, 0)  # opens the connection

@@ -264,6 +264,21 @@ async def test_what_was_escrowed_comes_along_and_a_repeated_move_changes_nothing
     assert cleared.payload["UnlockToken"] == b"unlock"
 
 
+async def test_a_profile_of_a_moved_device_is_not_removed_unasked(api: Api, former: Former) -> None:
+    """Its management profile has a name that only the former server knows."""
+    device = await former.moved()
+    parameters = {"Identifier": "com.github.micromdm.micromdm.enroll"}
+    order = {"targets": [device.id], "request_type": "RemoveProfile", "parameters": parameters}
+    refused = await api.post("/api/v1/commands", order)
+    assert (refused.status, refused.json["code"]) == (422, "command.confirmation_required")
+    await former.expect(device)
+    assert (await device.idle()).command is None
+    refused = await api.post("/api/v1/commands", order)
+    assert (refused.status, refused.json["code"]) == (422, "command.confirmation_required")
+    confirmed = {**order, "confirm": {"serial_number": device.serial_number}}
+    assert (await api.post("/api/v1/commands", confirmed)).status == 202
+
+
 async def test_a_certificate_that_has_ended_does_not_come(api: Api, former: Former) -> None:
     device = await former.moved()
     await former.trust()
