@@ -292,7 +292,9 @@ class CommandService:
         targets = list({target.id: target for target in found}.values())
         if draft.request_type == "RemoveProfile":
             # What the management profile of another server is called is not known here.
-            dangerous = dangerous or any(certificates.is_of_another(db, one.id) for one in targets)
+            dangerous = dangerous or any(
+                one.channel != "user" and certificates.is_of_another(db, one.id) for one in targets
+            )
         if dangerous:
             check_danger(order, draft, targets)
         made = [self._make(db, draft, target, moments) for target in targets]

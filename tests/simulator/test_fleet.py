@@ -92,8 +92,11 @@ async def test_another_profile_does_not_take_an_enrolled_device_over(site: Site,
         (device,) = watched.fleet.devices
         identity = pkcs12_payload()
         other = profile(identity, mdm_payload("https://other.example.org", identity))
-        payload = base64.b64encode(other).decode()
-        uuid = await api.queue(device.state.udid, "InstallProfile", parameters={"Payload": payload})
+        parameters = {"Payload": base64.b64encode(other).decode()}
+        confirm = {"serial_number": (await api.device(device.state.udid))["serial_number"]}
+        uuid = await api.queue(
+            device.state.udid, "InstallProfile", parameters=parameters, confirm=confirm
+        )
         await watched.until(lambda: bool(watched.of("answered")))
         chain = (await api.command(uuid))["error_chain"]
         assert [error["error_code"] for error in chain] == [1009, 12001]
