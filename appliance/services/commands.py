@@ -142,7 +142,9 @@ class CommandService:
         now = now_ms()
         moments = moments_of(order, now)
         # A long profile takes a while to read.
-        dangerous = await asyncio.to_thread(self._judge, draft, len(order.targets))
+        dangerous = await asyncio.to_thread(
+            is_dangerous, draft.request_type, draft.command, self._management_profile
+        )
 
         def queue(db: Connection) -> list[Queued]:
             return self._queue(db, order, draft, moments, now, dangerous=dangerous)
@@ -263,21 +265,6 @@ class CommandService:
             await asyncio.sleep(min(0.25, left))
         return await self.get(command_uuid)
 
-    def _judge(self, draft: Draft, targets: int) -> bool:
-        """Tell whether a command is dangerous, whoever it is for.
-
-        Raises:
-            InvalidRequest: for so many targets it is too large.
-        """
-        most = _MOST_BYTES // len(draft.payload or encode_command("", draft.command))
-        if targets > most:
-            raise InvalidRequest(
-                f"the command is too large for {targets} devices at once",
-                fix=f"send it to at most {most} devices at a time",
-                pointer="/targets",
-            )
-        return is_dangerous(draft.request_type, draft.command, self._management_profile)
-
     def _queue(
         self,
         db: Connection,
@@ -297,7 +284,9 @@ class CommandService:
             )
         if dangerous:
             check_danger(order, draft, targets)
-        made = [self._make(db, draft, target, moments) for target in targets]
+        first = self._make(db, draft, targets[0], moments)
+        _refuse_too_large(first[0].payload, len(targets))
+        made = [first, *(self._make(db, draft, one, moments) for one in targets[1:])]
         rows = [row for row, _ in made]
         commands.enqueue(db, rows, now)
         if order.reason or (dangerous and order.by):
@@ -330,13 +319,12 @@ class CommandService:
             raise Conflict(
                 f"{target.id} has had a command {command_uuid}", code="command.duplicate"
             )
-        parameters = dict(draft.parameters)
+        parameters, command = dict(draft.parameters), draft.command
         if draft.payload is None and draft.request_type == "ClearPasscode":
             self._add_unlock_token(db, target, parameters)
+            command = build_command(draft.request_type, parameters)
         warnings = check_device(db, draft, target, parameters)
-        payload = draft.payload or encode_command(
-            command_uuid, build_command(draft.request_type, parameters)
-        )
+        payload = draft.payload or encode_command(command_uuid, command)
         if draft.is_secret:
             payload = self._vault.seal("command", f"{command_uuid}:{target.id}", payload)
         row = NewCommand(
@@ -362,3 +350,14 @@ class CommandService:
             )
         token = self._vault.open("unlock_token", target.id, sealed)
         parameters["UnlockToken"] = base64.b64encode(token).decode()
+
+
+def _refuse_too_large(payload: bytes, targets: int) -> None:
+    """Refuse an order whose commands would take too much memory, each as large as `payload`."""
+    most = _MOST_BYTES // len(payload)
+    if targets > most:
+        raise InvalidRequest(
+            f"the command is too large for {targets} devices at once",
+            fix=f"send it to at most {most} devices at a time",
+            pointer="/targets",
+        )

@@ -50,16 +50,16 @@ class Front:
         self._services = services
         self._admission = admission
         self._limit = limit
-        self._answers: dict[bytes, _Answer] = {
-            f"PUT {path} HTTP/1.1".encode(): self._mdm for path in mdm.paths(config)
-        }
+        signed = [f"PUT {path} HTTP/1.1".encode() for path in mdm.paths(config)]
+        unsigned: dict[bytes, _Answer] = {}
         if not config.server.trusted_proxies:  # a field would say whom they speak for
-            self._answers |= {
+            unsigned = {
                 b"GET /scep?operation=GetCACaps HTTP/1.1": self._ca_capabilities,
                 b"GET /scep?operation=GetCACert HTTP/1.1": self._ca_certificate,
                 b"POST /scep?operation=PKIOperation HTTP/1.1": self._pki_operation,
             }
-        self.starts = {start: answer == self._mdm for start, answer in self._answers.items()}
+        self._answers: dict[bytes, _Answer] = dict.fromkeys(signed, self._mdm) | unsigned
+        self.starts = dict.fromkeys(signed, True) | dict.fromkeys(unsigned, False)
 
     def connection(
         self, server: web.Server, among: Connections, address: Address | None

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
+import pytest
+
 Behaviour: TypeAlias = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -174,3 +176,10 @@ class Huge:
         for _ in range(1 << 14):
             handler.wfile.write(piece)
             self.sent += len(piece)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """One that is well, until it is told to be bad."""
+    with receiving() as receiver:
+        yield receiver

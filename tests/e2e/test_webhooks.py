@@ -16,18 +16,13 @@ import pytest
 
 from tests.device.device import Device
 from tests.device.fixtures import start_server
-from tests.device.receiver import Receiver, answer, receiving
+from tests.device.receiver import Receiver, answer, receiver
 from tests.device.server import Api, RunningServer
+
+__all__ = ["receiver"]
 
 _SECRET = "a secret between the two of us"
 _KEYS = {"topic", "event_id", "created_at"}
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """One that takes what it gets."""
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,9 @@ from appliance.store import deliveries, events, webhooks
 from appliance.store.database import Connection, Database
 from appliance.store.webhooks import Room, WebhookState
 from tests.device import receiver as receivers
-from tests.device.receiver import answer, receiving
+from tests.device.receiver import answer, receiver, receiving
+
+__all__ = ["receiver"]
 
 T = TypeVar("T")
 ROOM = Room(events=1000, bytes=1 << 20)
@@ -95,13 +97,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(module, "now_ms", clock)
     monkeypatch.setattr(module, "_spread", lambda wait: wait)
     return clock
-
-
-@pytest.fixture
-def receiver() -> Iterator[receivers.Receiver]:
-    """One that is well."""
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -35,19 +35,14 @@ from appliance.simulator.profile import Profile
 from appliance.web.api import OPERATIONS
 from appliance.web.cookies import SESSION_COOKIE
 from tests.device.device import Device
-from tests.device.receiver import Receiver, receiving
+from tests.device.receiver import Receiver, receiver
 from tests.device.server import SCOPES, Api, RunningServer, lab_push_certificate
 from tests.trust.canaries import Canaries
 
+__all__ = ["receiver"]
+
 MAC = {"PayloadType": "com.apple.wifi.managed", "SSID_STR": "HQ"}
 IPHONE = {"Model": "MTQ93", "ModelName": "iPhone", "ProductName": "iPhone15,2", "OSVersion": "17.5"}
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """One that is told everything by webhook."""
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -28,14 +28,6 @@ UNUSABLE = 7
 DAMAGED = 12
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory as `init` leaves it, its keys still plain."""
-    server = RunningServer(tmp_path_factory.mktemp("template") / "data")
-    server.cli("init", "--url", server.url)
-    return server.data
-
-
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
     """The file with the passphrase, somewhere else."""

@@ -24,14 +24,6 @@ NOT_INITIALISED = 3
 DAMAGED = 12
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory as `init` leaves it."""
-    server = RunningServer(tmp_path_factory.mktemp("template") / "data")
-    server.cli("init", "--url", server.url)
-    return server.data
-
-
 @pytest.fixture
 def server(template: Path, tmp_path: Path) -> RunningServer:
     """A server that is not running, on a copy of its own."""

@@ -8,7 +8,7 @@ import socket
 import ssl
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,19 +33,15 @@ from tests.device.receiver import (
     drip_body,
     drip_head,
     hang,
+    receiver,
     receiving,
 )
 from tests.device.server import Api, RunningServer, free_port
 
+__all__ = ["receiver"]
+
 _QUEUE = 10_000
 _ROUNDS = 40
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """One that can be told to be bad."""
-    with receiving() as receiver:
-        yield receiver
 
 
 @asynccontextmanager

@@ -56,6 +56,13 @@ async def test_a_passcode_is_cleared_only_where_a_token_is_in_escrow(api: ApiCli
     assert (await _refused(api, **body))[:2] == (422, "command.unlock_token_missing")
 
 
+async def test_a_token_that_is_none_is_told_at_its_field(api: ApiClient) -> None:
+    api.enroll("one")
+    body = {"request_type": "ClearPasscode", "confirm": {"serial_number": "SERIAL-one"}}
+    refused = await _refused(api, parameters={"UnlockToken": None}, **body)
+    assert (refused[0], refused[2]) == (422, "/parameters/UnlockToken")
+
+
 async def test_a_dangerous_command_goes_to_one_device(api: ApiClient) -> None:
     api.enroll("one")
     api.enroll("two")
@@ -77,7 +84,7 @@ async def test_a_large_command_for_very_many_devices_is_refused_before_it_takes_
 ) -> None:
     profile = plistlib.dumps({"PayloadIdentifier": "com.example", "A": bytes(400 << 10)})
     order = {
-        "targets": [f"device-{number}" for number in range(200)],
+        "targets": [api.enroll(f"device-{number}") for number in range(200)],
         "request_type": "InstallProfile",
         "parameters": {"Payload": base64.b64encode(profile).decode()},
     }

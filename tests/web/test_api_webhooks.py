@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,20 +12,15 @@ from appliance.mdm.command import parse_result
 from appliance.store.database import Connection
 from appliance.web.openapi import document
 from appliance.wire.plist import Plist, dumps
-from tests.device.receiver import Receiver, answer, close, receiving
+from tests.device.receiver import Receiver, answer, close, receiver
 
 from .api_client import ApiClient
 from .test_openapi import conforms
 
+__all__ = ["receiver"]
+
 _SECRET = "hidden-in-the-address"
 _PATH = "/api/v1/webhooks"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """One on loopback."""
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture
