@@ -165,7 +165,7 @@ async def serve(
     for the log.
     """
     ends = {signal.SIGTERM, signal.SIGINT}
-    if sys.stdin is not None and sys.stdin.isatty():
+    if sys.stdin.isatty():
         ends.add(signal.SIGHUP)
     else:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a certificate to read again

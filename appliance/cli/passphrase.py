@@ -41,7 +41,7 @@ def ask_new() -> str:
         return given
     if _is_typed():
         return _typed(confirm=True)
-    return "" if sys.stdin is None else _line(sys.stdin.readline())
+    return _line(sys.stdin.readline())
 
 
 def _given() -> str | None:
@@ -62,7 +62,7 @@ def _given() -> str | None:
 
 
 def _is_typed() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
+    return sys.stdin.isatty()
 
 
 def _line(text: str) -> str:

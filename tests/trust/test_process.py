@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,3 +57,18 @@ async def _work(server: RunningServer) -> None:
         await api.queue(device.id, "DeviceLock", parameters={"PIN": "483921"}, confirm=confirm)
         command = (await device.idle()).command
         assert command is not None and command.payload["PIN"] == "483921"
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&- 2>&-"])
+def test_a_server_without_standard_streams_works_and_writes_into_no_file(
+    tmp_path: Path, closed: str
+) -> None:
+    server = RunningServer(tmp_path / "data")
+    server.initialise()
+    server.start(wrapper=("sh", "-c", f'exec "$@" {closed}', "sh"))
+    try:
+        opened = [str((process_of(server) / "fd" / str(number)).readlink()) for number in range(3)]
+        assert opened[0] == os.devnull
+        assert set(opened) <= {os.devnull, str(server.log)}
+    finally:
+        assert server.stop() == 0
