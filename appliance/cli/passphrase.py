@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from appliance.errors import PassphraseRequired
 
 _VALUE = "APPLIANCE_PASSPHRASE"
 _FILE = "APPLIANCE_PASSPHRASE_FILE"
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"  # where systemd puts what it opens for one service alone
 
 
 def ask() -> str:
     """Return the passphrase of a data directory or a backup.
 
     Raises:
-        PassphraseRequired: it is not in the environment, and nobody is there to type it.
+        PassphraseRequired: it is not in the environment, and nobody is there to type it; or its
+            file cannot be read, or others can read it.
     """
     given = _given()
     if given is not None:
@@ -34,7 +37,7 @@ def ask_new() -> str:
     Where nobody can type, it is the first line of a pipe.
 
     Raises:
-        PassphraseRequired: the file that should hold it cannot be read.
+        PassphraseRequired: the file that should hold it cannot be read, or others can read it.
     """
     given = _given()
     if given is not None:
@@ -45,12 +48,13 @@ def ask_new() -> str:
 
 
 def _given() -> str | None:
-    if value := os.environ.get(_VALUE):
+    if value := os.environ.pop(_VALUE, ""):  # no child of ours gets it
         return value
     file = os.environ.get(_FILE)
     if not file:
         return None
     try:
+        _refuse_open(Path(file))
         return _line(Path(file).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -59,6 +63,20 @@ def _given() -> str | None:
             why=f"{_FILE} names it",
             fix="name a file whose first line is the passphrase, for this user alone (mode 0600)",
         ) from error
+
+
+def _refuse_open(file: Path) -> None:
+    """Refuse a file that others can use; a pipe is its reader's alone."""
+    status = file.stat()
+    given = os.environ.get(_CREDENTIALS)
+    if given and file.is_relative_to(given):  # its group's bits are the mask of an access list
+        return
+    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+        raise PassphraseRequired(
+            f"{file} can be used by others (mode {stat.S_IMODE(status.st_mode):04o})",
+            why="whoever reads it can open the keys that control every device",
+            fix=f"chmod 0600 {file}; if it was copied or read, take another passphrase",
+        )
 
 
 def _is_typed() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_a_passphrase_can_come_through_a_pipe(
     done = run("vault", "unprotect", "--data", data)
     assert (done.status, done.out) == (0, "")
     assert "plain files again" in done.err
+    assert "APPLIANCE_PASSPHRASE" not in os.environ, "no child of ours gets it"
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "eleven char\n"])
@@ -48,10 +50,28 @@ def test_a_file_of_the_passphrase_ends_at_its_first_line(
 ) -> None:
     file = tmp_path / "passphrase"
     file.write_text(f"{WORDS}\r\n")
+    file.chmod(0o600)
     monkeypatch.setenv("APPLIANCE_PASSPHRASE_FILE", str(file))
     assert run("vault", "protect", "--data", data).status == 0
     monkeypatch.setenv("APPLIANCE_PASSPHRASE", WORDS)
     assert run("backup", "list", "--data", data).status == 0
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_g01_a_file_of_the_passphrase_that_others_can_use_is_refused(
+    run: Cli, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    file = tmp_path / "passphrase"
+    file.write_text(WORDS)
+    file.chmod(mode)
+    monkeypatch.setenv("APPLIANCE_PASSPHRASE_FILE", str(file))
+    done = run("vault", "protect", "--data", data)
+    assert (done.status, done.out) == (7, "")
+    assert f"{file} can be used by others (mode 0{mode:o})" in done.err
+    assert f"fix: chmod 0600 {file}" in done.err
+    assert run("vault", "status", "--data", data, "--json").json == {"protected": False}
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert run("vault", "protect", "--data", data).status == 0, "systemd keeps it for one service"
 
 
 @pytest.mark.parametrize("verb", ["rotate", "protect", "unprotect", "status"])

@@ -266,8 +266,9 @@ def test_g03_a_backup_needs_its_key_and_the_passphrase_of_its_day(
         assert list(target.parent.iterdir()) == []
     monkeypatch.setenv("APPLIANCE_PASSPHRASE", WORDS)
     assert backups.verify(file, owner.backup_key).status == 0
+    monkeypatch.setenv("APPLIANCE_PASSPHRASE", WORDS)  # it was taken out of the environment
     assert backups.restore(file, owner.backup_key, target).status == 0
-    restored = RunningServer(target)
+    restored = RunningServer(target, environment={"APPLIANCE_PASSPHRASE": WORDS})
     assert json.loads(restored.cli("vault", "status", "--json").stdout) == {"protected": True}
     restored.start()
     assert restored.stop() == 0
