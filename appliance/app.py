@@ -19,7 +19,7 @@ from appliance import logs, systemd
 from appliance.building import build_services
 from appliance.config import Config
 from appliance.config.checks import split_address
-from appliance.errors import Busy, ConfigError, StoreFailed
+from appliance.errors import Busy, ListenFailed, StoreFailed
 from appliance.services import Services
 from appliance.services.accounts import AccountService, OneTimeCode
 from appliance.services.backup_key import new_backup_key
@@ -199,7 +199,7 @@ async def running(
         demo: every page says that its devices are simulated.
 
     Raises:
-        NotInitialised, DataDirectoryUnusable, ConfigError: with the fix.
+        NotInitialised, DataDirectoryUnusable, ConfigError, ListenFailed: with the fix.
     """
     async with open_appliance(config, passphrase) as parts:
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -301,7 +301,7 @@ async def _listen(
         try:
             await listener.start()
         except OSError as error:
-            raise ConfigError(
+            raise ListenFailed(
                 f"cannot listen on {address}: {os.strerror(error.errno or 0)}",
                 why="another program uses the port, or it needs more rights",
                 fix="stop that program, or choose another port with --listen",

@@ -164,6 +164,12 @@ class ConfigError(ApplianceError):
     code = "config.invalid"
 
 
+class ListenFailed(ApplianceError):
+    """An address cannot be listened on at this moment."""
+
+    code = "server.listen"
+
+
 class NotInitialised(ApplianceError):
     """The data directory holds no appliance."""
 
@@ -180,6 +186,12 @@ class PassphraseRequired(DataDirectoryUnusable):
     """The keys are protected by a passphrase: there is none, or not the right one."""
 
     code = "data.passphrase"
+
+
+class DirectoryInUse(DataDirectoryUnusable):
+    """Another program has the data directory, or its store, at this moment."""
+
+    code = "data.in_use"
 
 
 class StoreDamaged(DataDirectoryUnusable):

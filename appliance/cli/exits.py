@@ -12,6 +12,7 @@ from appliance.errors import (
     ConfirmationRequired,
     Conflict,
     DataDirectoryUnusable,
+    DirectoryInUse,
     InvalidRequest,
     NotAuthenticated,
     NotAuthorized,
@@ -22,6 +23,8 @@ from appliance.errors import (
     StoreDamaged,
 )
 
+# A service that ends with 2, 3, 7 or 12 stays down, as another start would find the same: see
+# config/appliance.service. What may be over in a moment is 1.
 FAILED = 1
 USAGE = 2
 NOT_INITIALISED = 3
@@ -71,6 +74,7 @@ _BY_ERROR: Mapping[type[ApplianceError], int] = {
     ClockWrong: CONFLICT,
     Conflict: CONFLICT,
     DataDirectoryUnusable: CONFLICT,
+    DirectoryInUse: FAILED,
     StoreDamaged: DAMAGED,
     TimedOut: TIMED_OUT,
     ConfirmationRequired: CONFIRMATION_MISSING,

@@ -17,7 +17,13 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from appliance.errors import Conflict, DataDirectoryUnusable, MalformedMessage, NotInitialised
+from appliance.errors import (
+    Conflict,
+    DataDirectoryUnusable,
+    DirectoryInUse,
+    MalformedMessage,
+    NotInitialised,
+)
 from appliance.services.key_files import VAULT, Ask, KeyFiles
 from appliance.services.mounts import refuse_network
 from appliance.store.disk import sync
@@ -173,7 +179,8 @@ class DataDirectory:
         """Take the directory for this process; the descriptor holds the lock.
 
         Raises:
-            DataDirectoryUnusable: another process has it; its pid is named.
+            DirectoryInUse: another process has it; its pid is named.
+            DataDirectoryUnusable: it cannot be written.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -185,7 +192,7 @@ class DataDirectory:
         except OSError as error:
             owner = os.read(descriptor, 32).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise DataDirectoryUnusable(
+            raise DirectoryInUse(
                 f"{self.path} is in use by process {owner or 'unknown'}",
                 why="two processes on one data directory would lose data",
                 fix="stop the other one first",

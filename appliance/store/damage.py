@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from appliance.errors import DataDirectoryUnusable, StoreDamaged
+from appliance.errors import DataDirectoryUnusable, DirectoryInUse, StoreDamaged
 
 _START_SECONDS = 1.0
 _MOST_REPORTED = 3
@@ -48,6 +48,11 @@ def unusable(path: Path, error: sqlite3.Error) -> DataDirectoryUnusable:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamaged(f"{path} is damaged: {error}", why=_WHY, fix=_RESTORE)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DirectoryInUse(
+            f"{path} cannot be opened: {error}",
+            fix="end the program that has it open, then try again",
+        )
     if shutil.disk_usage(path.parent).free < _FULL_BYTES:
         fix = "free some space on its disk"
     else:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance import daemon
-from appliance.errors import ServiceFailed
+from appliance import daemon, errors
+from appliance.cli.exits import exit_status
+from appliance.errors import ApplianceError, ServiceFailed
 
 from .conftest import URL, Cli
 
@@ -76,6 +77,28 @@ def test_files_go_below_a_root_without_any_command(
     assert (again.status, again.err) == (0, "The service is not installed.\n")
 
 
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (errors.PassphraseRequired("no passphrase"), False),
+        (errors.DataDirectoryUnusable("keys that others can read"), False),
+        (errors.ConfigError("a word that no setting has"), False),
+        (errors.NotInitialised("no appliance"), False),
+        (errors.StoreDamaged("damage"), False),
+        (errors.DirectoryInUse("a command of the administrator has it"), True),
+        (errors.ListenFailed("the address comes later"), True),
+        (errors.StoreFailed("the disk failed"), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_service_is_started_again_only_where_that_may_help(
+    executable: Path, tmp_path: Path, error: ApplianceError, again: bool
+) -> None:
+    settings = _settings(daemon.service_file(daemon.SYSTEMD, executable, tmp_path).decode())
+    assert (settings["Restart"], settings["RestartSec"]) == ("on-failure", "2")
+    assert (str(exit_status(error)) not in settings["RestartPreventExitStatus"].split()) == again
+
+
 def test_awkward_paths_are_quoted(tmp_path: Path, executable: Path) -> None:
     unit = daemon.service_file(daemon.SYSTEMD, executable, Path('/srv/100% "lab"')).decode()
     settings = _settings(unit)
@@ -102,6 +125,8 @@ def test_the_file_of_launchd_names_program_and_data() -> None:
     assert service["Label"] == daemon.LAUNCHD.file.stem
     assert service["ProgramArguments"] == [str(program), "serve", "--data", str(data)]
     assert service["EnvironmentVariables"] == {"TMPDIR": str(data / "run")}
+    assert service["KeepAlive"] == {"SuccessfulExit": False}
+    assert service["ThrottleInterval"] == 60, "it tries for ever, but not all the time"
     assert (service["UserName"], service["Umask"]) == ("_appliance", 0o077)
 
 

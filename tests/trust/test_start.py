@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from appliance.services.mounts import refuse_network
 from tests.device.server import RunningServer
 from tests.trust.timing import ATTEMPTS
 
+FAILED = 1
 UNUSABLE = 7
 NOT_INITIALISED = 3
 DAMAGED = 12
@@ -127,12 +129,17 @@ def test_e_12_a_second_process_names_the_first_within_a_second(server: RunningSe
         seconds: list[float] = []
         while len(seconds) < ATTEMPTS and min(seconds, default=2.0) >= 2:
             began = time.monotonic()
-            line = refusal(second, UNUSABLE)
+            line = refusal(second, FAILED)
             seconds.append(time.monotonic() - began)
             assert f"in use by process {server.process.pid}" in line
         assert min(seconds) < 2, "one second, and one more for a busy machine"
     finally:
         assert server.stop() == 0
+
+
+def test_an_address_that_is_taken_is_named(server: RunningServer) -> None:
+    with socket.create_server(("127.0.0.1", server.port)):
+        assert f"cannot listen on 127.0.0.1:{server.port}" in refusal(server, FAILED)
 
 
 def test_e_12_a_copy_of_the_directory_runs_beside_the_original(
