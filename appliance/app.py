@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ from appliance.web.scep import LIMIT
 logger = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 1.0  # aiohttp waits it twice
-_PUSH_CLOSE_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0  # for the push server and the receivers of webhooks, at the same time
 # Each statement gives the interpreter up and asks for it back: by default the store's thread waits
 # 5 ms for it, every time, while the event loop is busy with handshakes.
 _SWITCH_SECONDS = 0.0005
@@ -133,12 +133,17 @@ async def open_appliance(config: Config, passphrase: Ask = ask_nobody) -> AsyncI
 
 async def _close(services: Services) -> None:
     try:
-        async with asyncio.timeout(_PUSH_CLOSE_SECONDS):
-            await services.push.close()
-            await services.webhooks.close()
+        await asyncio.gather(_within(services.push.close()), _within(services.webhooks.close()))
+    finally:
+        services.accounts.close()
+
+
+async def _within(closing: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await closing
     except TimeoutError:
         logger.warning("connections did not close in time")
-    services.accounts.close()
 
 
 @asynccontextmanager

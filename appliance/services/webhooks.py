@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import ssl
@@ -77,8 +78,7 @@ class WebhookService:
 
     async def close(self) -> None:
         """Close all connections to receivers."""
-        for sender in self.senders:
-            await sender.close()
+        await asyncio.gather(*(sender.close() for sender in self.senders))
 
     def tell(
         self, db: Connection, said: Said, raw: bytes, now: int, *, tally: int | None = None

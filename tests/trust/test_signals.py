@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import shutil
 import signal
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from appliance.app import open_appliance
+from appliance.config import Config, ServerConfig
 from appliance.simulator import keys
 from appliance.simulator.cms import pem
 from tests.device.fixtures import start_server
@@ -184,3 +188,23 @@ def test_e_15_a_closed_terminal_ends_a_server_in_the_foreground(tmp_path: Path) 
         process.kill()
         os.close(ours)
         os.close(terminal)
+
+
+@pytest.mark.parametrize("hangs", ["push", "webhooks"])
+async def test_e_15_what_hangs_at_the_end_takes_no_time_from_others(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    closed = []
+    shutil.copytree(template, tmp_path / "data")
+    config = Config(data=tmp_path / "data", server=ServerConfig(url="https://localhost:8443"))
+
+    async def close(name: str) -> None:
+        await asyncio.sleep(_PATIENCE_SECONDS if name == hangs else 0.5)
+        closed.append(name)
+
+    async with open_appliance(config) as parts:
+        for name in ("push", "webhooks"):
+            monkeypatch.setattr(getattr(parts.services, name), "close", partial(close, name))
+        began = time.monotonic()
+    assert time.monotonic() - began < 4
+    assert len(closed) == 1 and hangs not in closed
