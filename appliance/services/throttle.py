@@ -60,28 +60,28 @@ class SignInThrottle:
         Raises:
             TooMany: this one must not be looked at.
         """
-        place = _place(address)
-        wait = self._by_address.wait_ms(place, now)
-        if name and (name, place) not in self._trusted:
+        where = place(address)
+        wait = self._by_address.wait_ms(where, now)
+        if name and (name, where) not in self._trusted:
             wait = max(wait, self._by_name.wait_ms(name, now))
         if wait:
             raise TooMany("too many attempts to sign in", -(-wait // 1000))
-        self._by_address.add(place, now)
+        self._by_address.add(where, now)
         if name:
             self._by_name.add(name, now)
 
     def succeeded(self, address: Address | None, name: str) -> None:
         """Take the attempt back, and trust the address with this name from now on."""
-        place = _place(address)
-        self._by_address.forget(place)
+        where = place(address)
+        self._by_address.forget(where)
         self._by_name.take_back(name)
-        self._trusted[(name, place)] = None
-        self._trusted.move_to_end((name, place))
+        self._trusted[(name, where)] = None
+        self._trusted.move_to_end((name, where))
         if len(self._trusted) > _MOST_KEPT:
             self._trusted.popitem(last=False)
 
 
-def _place(address: Address | None) -> str:
+def place(address: Address | None) -> str:
     """Return what one household can change at will: an IPv4 address, or an IPv6 /64."""
     if isinstance(address, IPv6Address):
         return str(ip_network((address, 64), strict=False))

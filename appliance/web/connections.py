@@ -21,6 +21,7 @@ from aiohttp import web
 
 from appliance import logs
 from appliance.config import Config
+from appliance.services.throttle import place
 from appliance.web.addresses import Address, within
 
 logger = logging.getLogger(__name__)
@@ -200,7 +201,7 @@ class Connections:
         networks = (*limits.exempt, *config.server.trusted_proxies)
         self._exempt = [ip_network(network) for network in networks]
         self._open: set[Watched] = set()
-        self._of_address: dict[Address, set[Watched]] = {}
+        self._of_place: dict[str, set[Watched]] = {}
         self._loop = asyncio.get_running_loop()
         self._logged_at = -_LOG_SECONDS
         self._closed = self._refused = 0
@@ -219,8 +220,11 @@ class Connections:
         return self._drop_waiting(self._open, min(_CLOSED_AT_ONCE, max(1, self.most // 8)))
 
     def admits(self, address: Address | None) -> bool:
-        """Tell whether `address` may have one more, closing one of its own if that helps."""
-        own = self._of_address.get(address) if address is not None else None
+        """Tell whether `address` may have one more, closing one of its own if that helps.
+
+        An IPv6 /64 is one address.
+        """
+        own = None if address is None else self._of_place.get(place(address))
         if own is None or len(own) < self._most_of_address:
             return True
         if self._drop_waiting(own, 1):
@@ -239,17 +243,17 @@ class Connections:
         self._open.add(connection)
         address = connection.address
         if address is not None and not within(address, self._exempt):
-            self._of_address.setdefault(address, set()).add(connection)
+            self._of_place.setdefault(place(address), set()).add(connection)
 
     def discard(self, connection: Watched) -> None:
         """Count it no more."""
         self._open.discard(connection)
-        address = connection.address
-        own = self._of_address.get(address) if address is not None else None
-        if own is not None and address is not None:
+        where = place(connection.address)
+        own = self._of_place.get(where)
+        if own is not None:
             own.discard(connection)
             if not own:
-                del self._of_address[address]
+                del self._of_place[where]
 
     def trouble(self, error: OSError) -> None:
         """Note that the system opens no more."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from appliance.config import LimitsConfig
 from appliance.errors import MalformedMessage, TooMany
 from appliance.scep.message import decode_get_message
+from appliance.services.throttle import place
 from appliance.web.addresses import Address, remote_address, within
 from appliance.web.admission import ADMISSION
 from appliance.web.bodies import read_body
@@ -22,7 +23,7 @@ PKI_MESSAGE = "application/x-pki-message"
 CA_CERTIFICATE = "application/x-x509-ca-cert"
 CA_CAPABILITIES = "text/plain; charset=utf-8"
 
-_MOST_ADDRESSES = 50_000
+_MOST_PLACES = 50_000
 
 
 class ScepLimit:
@@ -33,12 +34,12 @@ class ScepLimit:
     def __init__(self, limits: LimitsConfig) -> None:
         self._limits = limits
         self._exempt = [ip_network(network) for network in limits.exempt]
-        self._addresses: OrderedDict[Address | None, int] = OrderedDict()
+        self._places: OrderedDict[str, int] = OrderedDict()
         self._minute = self._second = 0
         self._in_second = 0
 
     def count(self, address: Address | None) -> None:
-        """Count one operation; those without an address share one count.
+        """Count one operation; an IPv6 /64 is one address, and none is one, too.
 
         Raises:
             TooMany: the address, or all together, have had their share.
@@ -48,8 +49,9 @@ class ScepLimit:
         now = int(time.monotonic())
         if now // 60 != self._minute:
             self._minute = now // 60
-            self._addresses.clear()
-        count = self._addresses.get(address, 0) + 1
+            self._places.clear()
+        where = place(address)
+        count = self._places.get(where, 0) + 1
         if count > self._limits.scep_per_minute:
             raise TooMany("too many enrollments from this address", 60 - now % 60)
         # Only what passed above counts for all, or one address could use up everybody's share.
@@ -58,9 +60,9 @@ class ScepLimit:
         if self._in_second >= self._limits.scep_per_second:
             raise TooMany("too many enrollments", 1)
         self._in_second += 1
-        self._addresses[address] = count
-        if len(self._addresses) > _MOST_ADDRESSES:
-            self._addresses.popitem(last=False)
+        self._places[where] = count
+        if len(self._places) > _MOST_PLACES:
+            self._places.popitem(last=False)
 
 
 LIMIT = web.AppKey("scep_limit", ScepLimit)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from appliance.app import open_appliance
@@ -18,6 +19,7 @@ from appliance.config import Config, LimitsConfig
 from appliance.errors import Busy, TooMany
 from appliance.web import site
 from appliance.web.addresses import parse_address, within
+from appliance.web.connections import Connections
 from appliance.web.scep import ScepLimit
 from tests.device.server import RunningServer
 
@@ -120,6 +122,34 @@ def test_one_address_cannot_use_up_the_share_of_all() -> None:
     assert refused >= 45 - 5  # a minute may have turned in between
     limit.count(other)
     limit.count(None)
+
+
+def test_whoever_changes_the_ipv6_address_at_will_is_one() -> None:
+    limit = ScepLimit(LimitsConfig(exempt=(), scep_per_minute=5, scep_per_second=100))
+    refused = 0
+    for number in range(50):
+        try:
+            limit.count(ip_address(f"2001:db8::{number:x}"))
+        except TooMany:
+            refused += 1
+    assert refused >= 45 - 5  # a minute may have turned in between
+    limit.count(ip_address("2001:db8:0:1::1"))
+
+
+async def never(_request: web.BaseRequest) -> web.Response:
+    """No request comes."""
+    raise AssertionError
+
+
+async def test_connections_are_counted_so_as_well(config: Config) -> None:
+    limits = replace(config.limits, connections_per_address=2)
+    connections = Connections(replace(config, limits=limits), 100)
+    server = web.Server(never)
+    for number in (1, 2):
+        connections.open(server, ip_address(f"2001:db8::{number}"))
+    assert not connections.admits(ip_address("2001:db8::3"))
+    assert connections.admits(ip_address("2001:db8:0:1::1"))
+    await connections.finish()
 
 
 async def test_whoever_has_a_link_cannot_fill_the_store_with_profiles(config: Config) -> None:
