@@ -54,7 +54,9 @@ function replace(region, fresh) {
 
 async function fetchPage() {
   const signal = AbortSignal.timeout(FETCH_MS);
-  const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal });
+  // Nobody may be there: this keeps no session from ending.
+  const headers = { Accept: "text/html", "X-Unattended": "1" };
+  const response = await fetch(location.href, { headers, signal });
   // The session is over, or what the page was about is gone: the page itself says it best.
   if (response.redirected || response.status === 404) location.reload();
   if (response.redirected || !response.ok) throw new Error(`${response.status}`);

@@ -47,8 +47,12 @@ class SessionService:
         self._idle_ms = duration_ms(config.session_idle)
         self._max_ms = duration_ms(config.session_max)
 
-    async def find(self, token: str) -> Session | None:
-        """Return the session of a cookie's value, None if it is not or no longer in force."""
+    async def find(self, token: str, *, attended: bool = True) -> Session | None:
+        """Return the session of a cookie's value, None if it is not or no longer in force.
+
+        Args:
+            attended: a person is behind it, so the session is in use and goes on.
+        """
         digest, now = secret_sha256(token), now_ms()
         found = await self._database.read(
             lambda db: sessions.find(
@@ -57,7 +61,7 @@ class SessionService:
         )
         if found is None:
             return None
-        if now - found.seen_at > _TOUCH_EVERY_MS:
+        if attended and now - found.seen_at > _TOUCH_EVERY_MS:
             with suppress(Busy):  # a full disk does not hide the page that says so
                 await self._database.write(lambda db: sessions.touch(db, digest, now))
         return Session(user=found.user, token=token)

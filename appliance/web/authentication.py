@@ -20,6 +20,7 @@ from appliance.web.addresses import remote_address, within
 from appliance.web.cookies import (
     SAFE_METHODS,
     host_of,
+    is_attended,
     is_foreign,
     is_same_origin,
     session_token,
@@ -172,7 +173,7 @@ def is_local(request: web.Request) -> bool:
 
 
 async def _session_caller(request: web.Request, cookie: str) -> Caller:
-    session = await request.app[SERVICES].sessions.find(cookie)
+    session = await request.app[SERVICES].sessions.find(cookie, attended=is_attended(request))
     if session is None:
         raise NotAuthenticated("the session has ended", fix="sign in again at /login")
     if request.method not in SAFE_METHODS:

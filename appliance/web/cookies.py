@@ -8,12 +8,19 @@ from aiohttp import web
 
 # The prefix makes the browser insist on Secure and Path=/, so no neighbor can set it.
 SESSION_COOKIE = "__Host-appliance"
+LIVE_STREAM = "/api/v1/events"
+UNATTENDED = "X-Unattended"  # what a page of ours sends with what it fetches by itself
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def session_token(request: web.Request) -> str | None:
     """Return what the session cookie holds, None without one."""
     return request.cookies.get(SESSION_COOKIE) or None
+
+
+def is_attended(request: web.Request) -> bool:
+    """Tell whether a person is behind a request, and not a page that was left open."""
+    return request.path != LIVE_STREAM and UNATTENDED not in request.headers
 
 
 def set_session(response: web.StreamResponse, token: str) -> None:

@@ -12,7 +12,7 @@ from appliance.services.sessions import Session
 from appliance.web import csrf
 from appliance.web.authentication import CALLER, GATE, SESSION
 from appliance.web.bodies import read_body
-from appliance.web.cookies import SAFE_METHODS, is_same_origin, session_token
+from appliance.web.cookies import SAFE_METHODS, is_attended, is_same_origin, session_token
 from appliance.web.errors import Handler
 from appliance.web.keys import SERVICES
 
@@ -55,7 +55,9 @@ def session_of(request: web.Request) -> Session:
 async def current_session(request: web.Request) -> Session | None:
     """Return the session of the request's cookie, None where nobody has signed in."""
     token = session_token(request)
-    return None if token is None else await request.app[SERVICES].sessions.find(token)
+    if token is None:
+        return None
+    return await request.app[SERVICES].sessions.find(token, attended=is_attended(request))
 
 
 async def form_of(request: web.Request) -> dict[str, str]:

@@ -53,6 +53,16 @@ async def test_the_pill_says_that_the_page_is_live(
     await feed_tells_of(page, api, device, "ProfileList")
 
 
+async def test_what_the_page_fetches_by_itself_says_that_nobody_asked(
+    administrator: Open, api: Api, device: Device
+) -> None:
+    page = await administrator()
+    await page.goto("/")
+    async with page.expect_request(lambda request: request.resource_type == "fetch") as fetched:
+        await feed_tells_of(page, api, device, "SecurityInfo")
+    assert (await (await fetched.value).all_headers())["x-unattended"] == "1"
+
+
 async def test_the_stream_goes_on_where_the_page_ends(
     administrator: Open, api: Api, device: Device
 ) -> None:

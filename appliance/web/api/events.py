@@ -25,6 +25,7 @@ from appliance.web.api.operation import (
 )
 from appliance.web.api.schema import EventsQuery
 from appliance.web.authentication import GATE
+from appliance.web.cookies import LIVE_STREAM
 
 _RETRY_MS = 2_000
 _PING_SECONDS = 15.0
@@ -119,7 +120,7 @@ def _after(request: web.Request, query: EventsQuery) -> int | None:
 
 operations = (
     Operation(
-        method="GET", path="/api/v1/events", handler=stream, query=EventsQuery, answer=bytes,
+        method="GET", path=LIVE_STREAM, handler=stream, query=EventsQuery, answer=bytes,
         summary="Listen to what happens (server-sent events; `Last-Event-ID` replays)",
         content_type="text/event-stream",
     ),

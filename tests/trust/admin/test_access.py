@@ -6,14 +6,16 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
 from appliance.app import open_appliance
 from appliance.config import Config
+from appliance.services.clock import HOUR, MINUTE, now_ms
 from tests.web.api_client import ApiClient
-from tests.web.browser import NAME, Browser
+from tests.web.browser import NAME, PASSWORD, Browser
 
 FOR_DEVICES = re.compile(
     r"/($|mdm|checkin|scep|e/|enroll$|enroll/|trust|root|ca\.crl|healthz|readyz|version|static|\.well-"
@@ -69,6 +71,28 @@ async def test_a_form_outlives_neither_its_session_nor_the_password(browser: Bro
     again = await browser.submit("/enrollment", {**form, "csrf_token": current})
     assert again.location.startswith("/login")
     assert await browser.parts.services.enrolling.links() == []
+
+
+async def test_d_07_a_quarter_of_an_hour_unused_or_twelve_hours_old_can_be_the_end(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, auth=replace(config.auth, session_idle="15m", session_max="12h"))
+    now = now_ms()
+    monkeypatch.setattr("appliance.services.sessions.now_ms", lambda: now)
+    async with open_appliance(config) as parts:
+        accounts, sessions = parts.services.accounts, parts.services.sessions
+        await accounts.add_user(NAME, PASSWORD)
+        idle = (await accounts.sign_in(NAME, PASSWORD, None)).token
+        busy = (await accounts.sign_in(NAME, PASSWORD, None)).token
+        began = now = now_ms()
+        while now < began + 12 * HOUR - 5 * MINUTE:
+            now += 5 * MINUTE
+            assert await sessions.find(busy) is not None, "it is in use"
+            assert (await sessions.find(idle, attended=False) is None) == (
+                now >= began + 15 * MINUTE
+            )
+        now = began + 12 * HOUR
+        assert await sessions.find(busy) is None
 
 
 async def test_d_07_a_restart_revives_no_session_and_no_token(config: Config) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
 from appliance.app import Parts
+from appliance.services.clock import HOUR, now_ms
 from appliance.services.sessions import Session
 from appliance.web.cookies import SESSION_COOKIE
 from tests.device.events import EventStream, listen
@@ -70,6 +72,46 @@ async def test_d_07_who_changes_the_password_goes_on_listening(browser: Browser)
         assert await others.next(seconds=1) is None
         with pytest.raises(TimeoutError):
             await own.next(seconds=1.5)
+
+
+def _seen_before(browser: Browser, age: int) -> int:
+    """Let the person's last act be so long ago; return when that was."""
+    seen = now_ms() - age
+    with closing(sqlite3.connect(browser.parts.directory.database)) as db, db:
+        db.execute("UPDATE sessions SET seen_at = ?", (seen,))
+    return seen
+
+
+def _seen(browser: Browser) -> int:
+    with closing(sqlite3.connect(browser.parts.directory.database)) as db:
+        return int(db.execute("SELECT seen_at FROM sessions").fetchone()[0])
+
+
+async def test_d_07_an_open_page_that_nobody_touches_keeps_no_session(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.web.api.events._ADMITTED_SECONDS", 0.5)
+    session = await browser.sign_up()
+    seen = _seen_before(browser, 11 * HOUR)
+    async with listening(browser, session) as stream:
+        assert (await browser.get("/devices", **{"X-Unattended": "1"})).status == 200
+        assert _seen(browser) == seen, "neither the stream nor what it brings is a person"
+        _seen_before(browser, 12 * HOUR)
+        assert await stream.next(seconds=3) is None
+    assert (await browser.get("/devices")).location.startswith("/login")
+
+
+async def test_d_07_what_a_person_does_keeps_the_session_and_its_stream(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.web.api.events._ADMITTED_SECONDS", 0.5)
+    session = await browser.sign_up()
+    seen = _seen_before(browser, 11 * HOUR)
+    async with listening(browser, session) as stream:
+        assert (await browser.get("/devices")).status == 200
+        assert _seen(browser) > seen
+        with pytest.raises(TimeoutError):
+            await stream.next(seconds=1.5)
 
 
 async def test_d_07_a_right_that_ends_while_the_stream_begins_is_noticed(
