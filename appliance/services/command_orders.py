@@ -19,7 +19,7 @@ from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
 from appliance.mdm.profile import manages
 from appliance.services.repeats import Request
-from appliance.store import devices, events, pushes
+from appliance.store import certificates, devices, events, pushes
 from appliance.store.command_records import CommandRecord
 from appliance.store.commands import NewCommand
 from appliance.store.database import Connection
@@ -220,6 +220,18 @@ def is_dangerous(request_type: str, command: Mapping[str, Any], management_profi
         return _may_be(command.get("Payload"), management_profile)
     spec = catalogue().get(request_type)
     return spec is not None and spec.dangerous
+
+
+def lets_go(db: Connection, request_type: str, target: Device) -> bool:
+    """Tell whether a command may remove the management profile that another server has made.
+
+    What it is called is not known here, so every RemoveProfile of such a device may.
+    """
+    return (
+        request_type == "RemoveProfile"
+        and target.channel != "user"
+        and certificates.is_of_another(db, target.id)
+    )
 
 
 def _may_be(profile: object, identifier: str) -> bool:

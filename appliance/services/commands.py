@@ -28,6 +28,7 @@ from appliance.services.command_orders import (
     confirmed_target,
     draft_of,
     is_dangerous,
+    lets_go,
     moments_of,
     target_of,
 )
@@ -39,7 +40,6 @@ from appliance.services.results import apply_result
 from appliance.services.vault import Vault
 from appliance.services.webhooks import WebhookService
 from appliance.store import (
-    certificates,
     command_records,
     commands,
     devices,
@@ -277,11 +277,7 @@ class CommandService:
     ) -> list[Queued]:
         found = [target_of(db, name) for name in order.targets]
         targets = list({target.id: target for target in found}.values())
-        if draft.request_type == "RemoveProfile":
-            # What the management profile of another server is called is not known here.
-            dangerous = dangerous or any(
-                one.channel != "user" and certificates.is_of_another(db, one.id) for one in targets
-            )
+        dangerous = dangerous or any(lets_go(db, draft.request_type, one) for one in targets)
         if dangerous:
             check_danger(order, draft, targets)
         first = self._make(db, draft, targets[0], moments)

@@ -28,12 +28,12 @@ from appliance.services import archive
 from appliance.services.archive import Manifest
 from appliance.services.backup_key import read_key
 from appliance.services.clock import now_ms
-from appliance.services.command_orders import is_dangerous
+from appliance.services.command_orders import is_dangerous, lets_go
 from appliance.services.data_directory import NOBODYS, DataDirectory, Keys
 from appliance.services.key_files import Ask
 from appliance.services.vault import Vault
 from appliance.services.vault_proof import check_proof
-from appliance.store import events, restored
+from appliance.store import devices, events, restored
 from appliance.store.database import Connection, Database
 from appliance.store.disk import sync
 from appliance.store.migrating import check_schema, newest_schema, schema_version
@@ -219,10 +219,9 @@ async def _settle(
 ) -> tuple[Closed, list[RestoredCommand]]:
     """Bring the schema up to date, and close what must not be given or done twice."""
     vault = Vault(keys.vault_key)
-    judge = _judge(vault, enrollment_profile_identifier(manifest.url))
 
     def unit(db: Connection) -> tuple[Closed, list[RestoredCommand]]:
-        now = now_ms()
+        now, judge = now_ms(), _judge(db, vault, enrollment_profile_identifier(manifest.url))
         closed = restored.close_doors(db, now, judge)
         data = {"backup_of": f"{manifest.created_at:%Y-%m-%d %H:%M} UTC", "held": closed.held}
         events.add(db, "backup.restored", now, data=data)
@@ -243,7 +242,7 @@ async def _translated(work: Awaitable[None]) -> None:
         raise BackupUnusable(error.problem, why=error.why, fix="use an older backup") from error
 
 
-def _judge(vault: Vault, management_profile: str) -> Judge:
+def _judge(db: Connection, vault: Vault, management_profile: str) -> Judge:
     """Return what tells whether a command may go to its device a second time unasked.
 
     One that the catalogue does not know may do anything; a profile with a challenge that is
@@ -255,6 +254,9 @@ def _judge(vault: Vault, management_profile: str) -> Judge:
             return True
         if request_type not in ("InstallProfile", "RemoveProfile"):
             return is_dangerous(request_type, {}, management_profile)
+        device = devices.get(db, target)
+        if device is not None and lets_go(db, request_type, device):
+            return True
         body = vault.open("command", f"{uuid}:{target}", payload) if sealed else payload
         try:
             parameters = parse_command(body).command.value

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import plistlib
 import shutil
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from appliance.mdm.profile import enrollment_profile_identifier
 from tests.device import scep
 from tests.device.device import Device
 from tests.device.fixtures import start_server
 from tests.device.server import Api, RunningServer
 from tests.trust import backups
+from tests.trust.test_moving import Former
 
 
 @pytest.fixture
@@ -91,6 +95,48 @@ async def test_h_03_devices_go_on_and_no_erase_is_sent_again(admin: Api, tmp_pat
     assert (await admin.get(f"/api/v1/commands/{lost}")).status == 404
     shown = await admin.command(erase)
     assert (shown["status"], shown["held"], shown["not_before"]) == ("queued", True, None)
+
+
+async def test_h_03_every_dangerous_command_is_held_and_no_other(
+    admin: Api, tmp_path: Path
+) -> None:
+    server, former = admin.server, Former(admin)
+    device, moved = await admin.enroll(), await former.moved(UnlockToken=b"unlock")
+    await former.expect(moved)
+    ours = enrollment_profile_identifier(server.url)
+    theirs = {"Identifier": "com.github.micromdm.micromdm.enroll"}
+    harmless = plistlib.dumps(
+        {
+            "PayloadType": "Configuration", "PayloadVersion": 1, "PayloadUUID": "A",
+            "PayloadIdentifier": "com.example.wifi", "PayloadContent": [],
+        }
+    )  # fmt: skip
+    dangerous: list[tuple[Device, str, dict[str, Any]]] = [
+        (device, "EraseDevice", {}),
+        (moved, "ClearPasscode", {}),
+        (device, "DeviceLock", {}),
+        (device, "SetRecoveryLock", {"NewPassword": "secret"}),
+        (device, "RemoveProfile", {"Identifier": ours}),
+        (device, "InstallProfile", {"Payload": b64encode(await admin.profile()).decode()}),
+        (moved, "RemoveProfile", theirs),
+    ]
+    for target, request_type, parameters in dangerous:
+        confirm = {"serial_number": target.serial_number}
+        await admin.queue(target.id, request_type, parameters=parameters, confirm=confirm)
+    for request_type, parameters in (
+        ("ProfileList", {}),
+        ("RemoveProfile", theirs),
+        ("InstallProfile", {"Payload": b64encode(harmless).decode()}),
+    ):
+        await admin.queue(device.id, request_type, parameters=parameters)
+    file = await asyncio.to_thread(backups.create, server, tmp_path / "file.age")
+
+    told = await _lose_and_restore(server, file)
+    held = {(one["target"], one["request_type"]) for one in told["commands"] if one["held"]}
+    assert held == {(target.id, request_type) for target, request_type, _ in dangerous}
+    assert (told["closed"]["held"], told["closed"]["possibly_repeated"]) == (7, 3)
+    assert (await moved.idle()).command is None
+    assert len(await _answer_all(device)) == 3
 
 
 async def test_h_03_a_held_erase_goes_only_when_it_is_confirmed(admin: Api, tmp_path: Path) -> None:
