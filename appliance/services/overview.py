@@ -145,7 +145,7 @@ class OverviewService:
                 overview.states(db, silent_before=silent_before),
                 _device_needs(db, now, silent_before),
                 overview.last_push(db),
-                commands.total_backlog(db),
+                commands.total_backlog(db, now),
             )
 
         devices, device_needs, last_push, queue_depth = await self._database.read(unit)

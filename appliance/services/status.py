@@ -109,6 +109,7 @@ class StatusService:
 
     async def overview(self) -> Overview:
         """Return the state of everything."""
+        now = now_ms()
         push = await self._push.status()
         tls_not_after = self._tls_not_after()
         problems = [f"job {name} failed: {error}" for name, error in self.job_errors.items()]
@@ -137,7 +138,7 @@ class StatusService:
             ready=not await self.obstacles(),
             started_at=self._started_at,
             devices=await self._database.read(devices.states),
-            queue_depth=await self._database.read(commands.total_backlog),
+            queue_depth=await self._database.read(lambda db: commands.total_backlog(db, now)),
             push=push,
             ca=await self._ca.status(),
             tls_not_after=tls_not_after,

@@ -280,9 +280,16 @@ def backlog(db: Connection, enrollment_id: str, now: int) -> int:
     return int(row[0])
 
 
-def total_backlog(db: Connection) -> int:
-    """Count the unfinished commands of all channels."""
-    row = db.execute("SELECT count(*) FROM commands WHERE finished_at IS NULL").fetchone()
+def total_backlog(db: Connection, now: int) -> int:
+    """Count the commands of all channels that wait; each count goes by an index of its own."""
+    row = db.execute(
+        """
+        SELECT (SELECT count(*) FROM commands WHERE finished_at IS NULL)
+             - (SELECT count(*) FROM commands
+                 WHERE finished_at IS NULL AND expires_at IS NOT NULL AND expires_at <= ?)
+        """,
+        (now,),
+    ).fetchone()
     return int(row[0])
 
 

@@ -63,11 +63,13 @@ _FACTS = msgspec.json.Decoder(DeviceFacts)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
+# What has expired waits for nothing but to be closed, which is done once a minute.
 _SUMMARY = f"""
 SELECT e.id, e.device_id, e.type, e.state, e.blocked_at, e.last_seen_at, e.enrolled_at,
        d.serial_number, d.udid, d.name, d.model, d.os_version,
        (SELECT count(*) FROM commands AS c
-         WHERE c.enrollment_id = e.id AND c.finished_at IS NULL),
+         WHERE c.enrollment_id = e.id AND c.finished_at IS NULL
+           AND (c.expires_at IS NULL OR c.expires_at > strftime('%s', 'now') * 1000)),
        e.token_update_tally, e.awaiting_configuration,
        {ERASED}
   FROM enrollments AS e

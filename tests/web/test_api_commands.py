@@ -14,6 +14,7 @@ import pytest
 from appliance.simulator import cms, keys
 
 from .api_client import Answer, ApiClient
+from .browser import Browser
 
 COMMANDS = "/api/v1/commands"
 
@@ -254,3 +255,19 @@ async def test_a_dangerous_order_is_recorded_with_its_reason_and_without_its_sec
     assert recorded["reason"] == "lost on the train"
     assert (recorded["request_type"], recorded["by"]) == ("EraseDevice", "tests")
     assert "918273" not in data
+
+
+async def test_what_has_expired_waits_in_no_queue(api: ApiClient, browser: Browser) -> None:
+    api.enroll("one")
+    await send(api, "one")
+    expired = (await send(api, "one")).json["commands"][0]["id"]
+    with api.database() as db:
+        db.execute("UPDATE commands SET expires_at = 1 WHERE uuid = ?", (expired,))
+        db.commit()
+    (listed,) = (await api.call("GET", "/api/v1/devices")).json["items"]
+    shown = (await api.call("GET", "/api/v1/devices/one")).json
+    status = (await api.call("GET", "/api/v1/status")).json
+    assert [it["queue_depth"] for it in (listed, shown, status)] == [1, 1, 1]
+    assert "appliance_queue_depth 1.0" in (await api.call("GET", "/metrics")).text
+    await browser.sign_up()
+    assert "command waits for its device" in (await browser.get("/")).text
