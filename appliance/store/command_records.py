@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection, from_ms
+from appliance.store.holding import UNTIL_RELEASED
 
 _RECORD = """
 SELECT c.uuid, c.enrollment_id, c.request_type,

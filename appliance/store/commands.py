@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 from appliance.mdm.command import CommandResult, Status
 from appliance.store import events
 from appliance.store.database import Connection
+from appliance.store.holding import UNTIL_RELEASED
 
 # A refused (NotNow) command is set aside until the channel's next Idle; see Apple, "NotNow".
 NEXT_COMMAND = """
@@ -31,10 +32,6 @@ UPDATE commands
    SET status = 'sent', connected_at = coalesce(connected_at, ?)
  WHERE id = ?
 """
-
-# In `not_before`: held until an administrator releases it, as after a restore. The last second that
-# RFC 3339 can write: whoever asks what may be handed out now needs to know nothing of it.
-UNTIL_RELEASED = 253_402_300_799_000
 
 # Takes the request type, the command's UUID and an answer; returns what is stored of it,
 # and whether that is sealed.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from appliance import resources
 from appliance.errors import DataDirectoryUnusable
 from appliance.store.disk import sync
+from appliance.store.holding import SINCE_SCHEMA, hold_in_copy
 
 _ROOM = 3  # times its size: the copy, the log, and what moves from one table to another
 _COPIES_KEPT = 2
@@ -84,7 +86,10 @@ def check_schema(db: sqlite3.Connection) -> None:
 
 
 def copy(db: sqlite3.Connection, *, target: Path) -> None:
-    """Write a consistent copy of the database to `target`, whole and on the disk, or not at all."""
+    """Write a consistent copy of the database to `target`, whole and on the disk, or not at all.
+
+    What waits in the copy is held or marked as after a restore.
+    """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial_file = target.with_name(target.name + ".partial")
     partial_file.unlink(missing_ok=True)
@@ -92,6 +97,9 @@ def copy(db: sqlite3.Connection, *, target: Path) -> None:
     try:
         partial_file.chmod(0o600)
         db.backup(made)
+        if schema_version(made) >= SINCE_SCHEMA:
+            with made:
+                hold_in_copy(made, int(time.time() * 1000))
     finally:
         made.close()
     sync(partial_file)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection, from_ms
 from appliance.store.enrollments import ERASED, MANAGED
+from appliance.store.holding import UNTIL_RELEASED
 
 # Names are claims of a device and may be long; a list needs no more of one than this.
 _NAME = "substr(coalesce(nullif(d.name, ''), d.serial_number, e.id), 1, 120)"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection
+from appliance.store.holding import UNTIL_RELEASED
 
 _SPACING_MS = 10_000
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.store import commands, events, renewals
-from appliance.store.commands import UNTIL_RELEASED
 from appliance.store.database import Connection
+from appliance.store.holding import UNTIL_RELEASED
 
 _UNFINISHED = """
 SELECT c.id, c.uuid, c.enrollment_id, c.request_type, p.body, c.sealed

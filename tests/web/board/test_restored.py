@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from appliance.store.commands import UNTIL_RELEASED
+from appliance.store.holding import UNTIL_RELEASED
 
 from .conftest import Office
 
