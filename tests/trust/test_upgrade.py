@@ -6,7 +6,10 @@ docs/operations.md says, by the copy that was made before the migration.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -156,3 +159,47 @@ async def test_h_03_going_back_to_the_copy_sends_nothing_dangerous_again(
                 (found.uuid,),
             )
     assert set(given) == {uuid for uuid, name in waiting.items() if name != "DeviceLock"}
+
+
+# What a release does at its start, in a process that can be killed.
+_START = """
+import asyncio, sys
+from pathlib import Path
+from appliance.store.database import Database
+folder = Path(sys.argv[1])
+async def main():
+    await (await Database.open(folder / "appliance.db", backups=folder / "backups")).close()
+asyncio.run(main())
+"""
+
+
+def _start_and_kill(folder: Path, call: str, number: int) -> bool:
+    """Kill it at the so-manieth call; tell whether it came to its end before."""
+    command = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
+               "-e", f"inject={call}:signal=SIGKILL:when={number}",
+               sys.executable, "-c", _START, str(folder)]  # fmt: skip
+    return subprocess.run(command, timeout=120, check=False).returncode == 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("call", ["fdatasync", "fsync", "rename", "pwrite64"])
+async def test_killed_at_any_step_of_an_upgrade_the_next_start_finishes_it(
+    tmp_path: Path, call: str
+) -> None:
+    direct = Store(tmp_path / "direct", KEPT[0])
+    await direct.start(NEWEST)
+    number, killed = 1, 0
+    while True:
+        store = Store(tmp_path / f"killed at {number}", KEPT[0])
+        ended = await asyncio.to_thread(_start_and_kill, store.path.parent, call, number)
+        for copy in store.backups.glob("before-schema-????-from-????.db"):
+            with closing(sqlite3.connect(copy)) as db:
+                assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",), "half a copy"
+                assert schema_version(db) == store.began
+        await store.start(NEWEST)
+        assert store.state() == direct.state(), (call, number)
+        if ended:
+            break
+        killed += 1
+        number += 1 if call != "pwrite64" else 1 + number // 2  # there are hundreds
+    assert killed, f"it never came to {call}"
