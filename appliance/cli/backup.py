@@ -12,6 +12,7 @@ import aiohttp
 import click
 
 from appliance.cli.client import Client, call, run
+from appliance.cli.ending import tidy_end
 from appliance.cli.output import Columns, moment, note, print_facts, print_json, print_list, time_of
 from appliance.cli.passphrase import ask
 from appliance.cli.settings import Group, Settings
@@ -83,7 +84,8 @@ def verify(settings: Settings, source: Path, key: Path) -> None:
     """Prove that a backup is whole and can be restored. Needs no server."""
     from appliance.services.restoring import verify as prove
 
-    facts = asdict(prove(source, key, ask))
+    with tidy_end():
+        facts = asdict(prove(source, key, ask))
     facts["created_at"] = facts["created_at"].isoformat().replace("+00:00", "Z")
     if settings.json:
         print_json(facts)

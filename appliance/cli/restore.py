@@ -9,6 +9,7 @@ import click
 
 from appliance.cli.backup import KEY, SOURCE
 from appliance.cli.command import print_restored
+from appliance.cli.ending import tidy_end
 from appliance.cli.output import moment, note, print_json
 from appliance.cli.passphrase import ask
 from appliance.cli.settings import Command, Settings
@@ -32,7 +33,8 @@ def restore(settings: Settings, source: Path, key: Path) -> None:
     """Make the data directory anew of a backup. Needs no server, and an empty place."""
     from appliance.services.restoring import restore as make
 
-    done = make(source, key, settings.directory, ask)
+    with tidy_end():
+        done = make(source, key, settings.directory, ask)
     at = done.backup.created_at.isoformat().replace("+00:00", "Z")
     if settings.json:
         facts = asdict(done)

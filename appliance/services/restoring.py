@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Awaitable
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from appliance.services.clock import now_ms
 from appliance.services.command_orders import is_dangerous, lets_go
 from appliance.services.data_directory import NOBODYS, DataDirectory, Keys
 from appliance.services.key_files import Ask
+from appliance.services.private_folder import private_folder
 from appliance.services.vault import Vault
 from appliance.services.vault_proof import check_proof
 from appliance.store import devices, events, restored
@@ -77,9 +77,9 @@ def verify(source: Path, key_file: Path, passphrase: Ask) -> Verified:
         PassphraseRequired: there is none, or not the one of that day.
     """
     key = read_key(key_file)
-    with tempfile.TemporaryDirectory(prefix="appliance-verify-") as folder:
-        manifest = archive.unpack(source, key, Path(folder))
-        return _checked(DataDirectory(Path(folder)), manifest, passphrase)[0]
+    with private_folder("appliance-verify-") as folder:
+        manifest = archive.unpack(source, key, folder)
+        return _checked(DataDirectory(folder), manifest, passphrase)[0]
 
 
 def restore(source: Path, key_file: Path, target: Path, passphrase: Ask) -> Restored:

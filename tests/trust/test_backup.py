@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import stat
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from .backups import Entry, entry
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 DAMAGED = 12
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,3 +359,43 @@ def test_e_06_kill_9_in_a_restore_leaves_all_or_nothing(saved: Saved, tmp_path: 
     shutil.rmtree(data, ignore_errors=True)
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert [path.name for path in data.parent.iterdir()] == ["data"], "nothing is left beside it"
+
+
+# Verifies a backup, and waits where everything lies open.
+_VERIFY = """
+import sys, time
+from appliance import cli
+from appliance.services import restoring
+
+def wait(*_):
+    print("unpacked", flush=True)
+    time.sleep(60)
+
+restoring._checked = wait
+sys.exit(cli.run(["backup", "verify", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_verify_that_is_ended_leaves_no_keys_behind(
+    saved: Saved, tmp_path: Path, end: signal.Signals
+) -> None:
+    """Killed, it cannot help it: then the next one removes them."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    arguments = (str(saved.file), "--key", str(saved.key))
+    with subprocess.Popen(
+        [sys.executable, "-c", _VERIFY, *arguments],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == b"unpacked\n"
+        (folder,) = tmp_path.iterdir()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert (folder / "keys" / "vault.key").is_file()
+        process.send_signal(end)
+        assert process.wait(30) == (-end if end == signal.SIGKILL else INTERRUPTED)
+    done = subprocess.run(
+        [*PROGRAM, "backup", "verify", *arguments],
+        env=environment, capture_output=True, timeout=120, check=False,
+    ) if end == signal.SIGKILL else None  # fmt: skip
+    assert done is None or done.returncode == 0
+    assert list(tmp_path.iterdir()) == []

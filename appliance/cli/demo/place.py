@@ -1,42 +1,14 @@
-"""Where a demo lives: a free port, and a temporary folder that nothing survives in."""
+"""Where a demo lives: a free port of every loopback address."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
-import shutil
 import socket
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from appliance.errors import ConfigError, Conflict
 
-_PREFIX = "appliance-demo-"
-_LOCK = "lock"
-_BEGINNING_SECONDS = 60  # a folder without a lock may be one that is being made
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _PORTS_TRIED = 20
-
-
-@contextmanager
-def demo_folder() -> Iterator[Path]:
-    """Make a private folder, and remove it with everything in it at the end.
-
-    Folders of demos that were killed are removed first: their lock is free.
-    """
-    _remove_leftovers()
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 def listen_addresses(port: int) -> tuple[str, ...]:
@@ -86,27 +58,3 @@ def _free_port(taken: int) -> int:
             continue
         return port
     return 18_443
-
-
-def _remove_leftovers() -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        try:
-            if folder.stat().st_uid == os.geteuid() and not _is_alive(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # its demo is just ending
-            continue
-
-
-def _is_alive(folder: Path) -> bool:
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return time.time() - folder.stat().st_mtime < _BEGINNING_SECONDS
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(lock)

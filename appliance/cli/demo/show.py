@@ -13,10 +13,11 @@ from pathlib import Path
 from appliance.app import Parts, initialise, running
 from appliance.cli.browser import open_browser
 from appliance.cli.demo.fleet import Fleet, PushServer
-from appliance.cli.demo.place import demo_folder, listen_addresses
+from appliance.cli.demo.place import listen_addresses
 from appliance.cli.demo.tour import Tour
 from appliance.cli.output import note, print_json
 from appliance.config import Config, PushConfig, ServerConfig
+from appliance.services.private_folder import private_folder
 
 _USER = "demo"
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -69,7 +70,7 @@ async def show(options: Options) -> None:
 async def _show(options: Options) -> None:
     began = time.monotonic()
     addresses = listen_addresses(options.port)
-    with demo_folder() as folder:
+    with private_folder("appliance-demo-") as folder:
         async with Fleet.start(folder, devices=options.devices, seed=options.seed) as fleet:
             config = _config(folder, options.port, addresses)
             await initialise(config)
