@@ -141,24 +141,24 @@ def open_request(
         raise ScepRefused("the request cannot be read", BAD_REQUEST) from error
 
 
-def success(
-    request: Request,
-    certificate: bytes,
-    ca_certificate: x509.Certificate,
-    ca_key: rsa.RSAPrivateKey,
-    cipher: Cipher,
-) -> bytes:
-    """Return the CertRep that delivers `certificate`, sealed to the request's signer.
-
-    Args:
-        certificate: its DER.
+def seal(request: Request, certificate: bytes, cipher: Cipher) -> bytes:
+    """Return the envelope of `certificate` (DER) that only the request's signer can open.
 
     Raises:
         UnsupportedAlgorithm: the signer's key is not RSA, so nothing can be sealed to it.
 
-    Source: RFC 8894 section 3.3.2.1.
+    Source: RFC 8894 section 3.2.2.
     """
-    envelope = seal_envelope(signing.certs_only([certificate]), request.signer.certificate, cipher)
+    return seal_envelope(signing.certs_only([certificate]), request.signer.certificate, cipher)
+
+
+def success(
+    request: Request,
+    envelope: bytes,
+    ca_certificate: x509.Certificate,
+    ca_key: rsa.RSAPrivateKey,
+) -> bytes:
+    """Return the CertRep that delivers what was sealed. Source: RFC 8894 section 3.3.2.1."""
     return _certificate_reply(request, envelope, _SUCCESS, ca_certificate, ca_key)
 
 
