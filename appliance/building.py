@@ -19,6 +19,7 @@ from appliance.services.live import LiveEvents
 from appliance.services.moving import MovingService
 from appliance.services.oversized import OversizedMessages
 from appliance.services.overview import OverviewService
+from appliance.services.profiles import Profiles
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import RenewalService
@@ -53,9 +54,8 @@ def build_services(
     sessions = SessionService(database, config.auth)
     commands = _commands(config, database, vault, repeats, push, live, webhooks)
     status = _status(config, database, push, ca, backups, tls, webhooks)
-    enrolling = EnrollingService(
-        database, config, keys, push_certificates, repeats, lambda: tls.pair
-    )
+    profiles = Profiles(config.server, keys, push_certificates, lambda: tls.pair)
+    enrolling = EnrollingService(database, config, profiles, push_certificates, repeats)
     renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
     device_pages = DevicePages(database, push_certificates, renewals)
     return Services(
