@@ -17,6 +17,7 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.integrity import IntegrityService
 from appliance.services.live import LiveEvents
 from appliance.services.moving import MovingService
+from appliance.services.over_the_air import OverTheAir
 from appliance.services.oversized import OversizedMessages
 from appliance.services.overview import OverviewService
 from appliance.services.profiles import Profiles
@@ -72,6 +73,7 @@ def build_services(
         live=live,
         moving=MovingService(database, vault, push_certificates, push.wake),
         oversized=OversizedMessages(database),
+        over_the_air=OverTheAir(database, config, profiles, enrolling),
         overview=_overview(config, database, keys, push, ca, backups, tls, status),
         push=push,
         renewals=renewals,

@@ -20,7 +20,7 @@ from appliance.services.data_directory import Keys
 from appliance.services.revocations import RevocationList
 from appliance.services.rounds import Asked, Breath, Rounds
 from appliance.store import certificates as store
-from appliance.store import devices, enrollments, events, links
+from appliance.store import devices, enrollments, events, exchanges, links
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
 from appliance.wire import certificates
@@ -252,7 +252,7 @@ def _store(
     )
     if earlier is not None:
         return earlier
-    data = {"serial": made.serial}
+    data, exchange_id = {"serial": made.serial}, None
     current = store.by_sha256(db, request.signer.sha256)
     if current is not None:
         issued = replace(made, issued_for=_renewed(db, current, wish, now))
@@ -260,8 +260,11 @@ def _store(
         sha256 = _challenge_of(request, wish)
         challenge = links.consume_challenge(db, sha256, now)
         issued = replace(made, link_code=challenge.link_code, issued_for=challenge.issued_for)
+        exchange_id = challenge.exchange_id
         data["profile"] = profile_reference(sha256)
     store.add(db, issued, transaction_id=transaction_id)
+    if exchange_id is not None:
+        exchanges.issued(db, exchange_id, issued.sha256)
     code = issued.link_code
     events.add(
         db, "certificate.issued", now, enrollment_id=issued.issued_for,

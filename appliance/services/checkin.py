@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from typing import TypeAlias, assert_never
@@ -30,6 +31,7 @@ from appliance.mdm.checkin import (
     UserAuthenticate,
 )
 from appliance.mdm.declarations import answer_without_declarations
+from appliance.mdm.device import DeviceFacts
 from appliance.services.channels import end_channels, keep, take_token
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
@@ -43,6 +45,7 @@ from appliance.store import (
     enrollments,
     escrow,
     events,
+    exchanges,
     links,
 )
 from appliance.store.certificates import Issued
@@ -132,7 +135,7 @@ class CheckinService:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> str | None:
-            verdict = _judge(db, device_id, signer.sha256, now)
+            verdict = _judge(db, message, signer.sha256, now)
             if isinstance(verdict, str):
                 # The refusal itself may be kept, so it is returned and not raised.
                 return verdict
@@ -146,7 +149,7 @@ class CheckinService:
             enrollments.begin(
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
-            devices.put_facts(db, device_id, device.from_authenticate(message))
+            devices.put_facts(db, device_id, _facts(db, message, signer.sha256))
             link = _link_reference(db, signer)
             events.add(db, "device.authenticated", now, enrollment_id=device_id, link=link)
             return None
@@ -274,13 +277,21 @@ class _Admission(Enum):
     RENEWAL = auto()  # the same enrollment with a new identity: everything stays
 
 
-def _judge(db: Connection, device_id: str, sha256: bytes, now: int) -> _Admission | str:
+def _facts(db: Connection, message: Authenticate, sha256: bytes) -> DeviceFacts:
+    """Return what the device says of itself, and whether it has proved that."""
+    exchange = exchanges.of_certificate(db, sha256)
+    proven = exchange is not None and exchange.proven
+    return replace(device.from_authenticate(message), is_identity_proven=proven)
+
+
+def _judge(db: Connection, message: Authenticate, sha256: bytes, now: int) -> _Admission | str:
     """Say how this certificate may begin this enrollment, or in words why it may not.
 
     A known device keeps its identity: a valid certificate alone does not take it over, or
     whoever holds an enrollment link could have the commands of any device. One that we told to
     erase itself has none left to keep.
     """
+    device_id = message.enrollment.id
     certificate = certificates.by_sha256(db, sha256)
     if certificate is None:
         return "the certificate was not issued by this server"
@@ -290,6 +301,11 @@ def _judge(db: Connection, device_id: str, sha256: bytes, now: int) -> _Admissio
         return "the certificate belongs to another enrollment"
     if certificate.issued_for not in (None, device_id):
         return "the certificate was issued for another enrollment"
+    exchange = exchanges.of_certificate(db, sha256)
+    if exchange is not None and exchange.identity_sha256 == sha256:
+        return "the certificate is for an exchange over the air, and enrolls nothing"
+    if exchange is not None and not exchange.is_with(device_id, message.serial_number):
+        return "the certificate was issued for the device that proved its identity"
     known = enrollments.known(db, device_id)
     if known is not None and known.blocked:
         return _BLOCKED

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.config import Config
+from appliance.config import Config, ScepConfig
 from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.services.ca import challenge_sha256, profile_reference
 from appliance.services.clock import DAY, MINUTE, is_behind, now_ms
@@ -162,6 +162,22 @@ class EnrollingService:
         now = now_ms()
         return await self._database.read(lambda db: links.get(db, normalise(code), now))
 
+    async def open_link(self, code: str) -> EnrollmentLink:
+        """Return one link by which a device may enroll now.
+
+        Raises:
+            NotFound: there never was such a link.
+            Conflict: `link.closed`.
+        """
+        link = await self.link(code)
+        if link.state != "open":
+            raise Conflict(
+                f"the enrollment link is {link.state.replace('_', ' ')}",
+                code="link.closed",
+                fix="ask for a new link",
+            )
+        return link
+
     async def revoke_link(self, code: str) -> EnrollmentLink:
         """Revoke a link and every challenge that came of it.
 
@@ -208,13 +224,7 @@ class EnrollingService:
             Conflict: `link.closed`, or `push_certificate.missing`.
             ClockWrong: a certificate made now would be of no use.
         """
-        link = await self.link(code)
-        if link.state != "open":
-            raise Conflict(
-                f"the enrollment link is {link.state.replace('_', ' ')}",
-                code="link.closed",
-                fix="ask for a new link",
-            )
+        link = await self.open_link(code)
         return await self._profile(link=link, visit=visit)
 
     async def open_profile(self) -> bytes:
@@ -264,9 +274,7 @@ class EnrollingService:
         topic = await self._profiles.topic()
         challenge = secrets.token_urlsafe(24)
         now = now_ms()
-        expires_at = now + self._config.scep.challenge_minutes * MINUTE
-        if link is not None and link.expires_at is not None:
-            expires_at = min(expires_at, int(link.expires_at.timestamp() * 1000))
+        expires_at = challenge_expiry(self._config.scep, link, now)
         sha256 = challenge_sha256(challenge)
 
         def unit(db: Connection) -> None:
@@ -281,6 +289,14 @@ class EnrollingService:
 
         await self._database.write(unit)
         return await self._profiles.enrollment(topic, challenge)
+
+
+def challenge_expiry(config: ScepConfig, link: EnrollmentLink | None, now: int) -> int:
+    """Return until when a challenge made now is good, Unix ms: never longer than its link."""
+    expires_at = now + config.challenge_minutes * MINUTE
+    if link is None or link.expires_at is None:
+        return expires_at
+    return min(expires_at, int(link.expires_at.timestamp() * 1000))
 
 
 def _story(db: Connection, link: EnrollmentLink, *, journeys_shown: int) -> LinkStory:

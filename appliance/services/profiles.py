@@ -13,8 +13,11 @@ from appliance.config import ServerConfig
 from appliance.errors import Conflict
 from appliance.mdm.profile import (
     EnrollmentProfile,
+    ProfileService,
     TrustProfile,
     enrollment_profile,
+    identity_profile,
+    profile_service,
     trust_profile,
 )
 from appliance.services.clock import now_ms, refuse_behind
@@ -61,6 +64,22 @@ class Profiles:
     async def enrollment(self, topic: str, challenge: str) -> bytes:
         """Return the profile that enrolls a device, with this challenge for its identity."""
         return await self._signed(enrollment_profile(self._contents(topic, challenge)))
+
+    async def identity(self, topic: str, challenge: str) -> bytes:
+        """Return the profile that gives a device an identity for this challenge, and no more."""
+        return await self._signed(identity_profile(self._contents(topic, challenge)))
+
+    async def service(self, challenge: str) -> bytes:
+        """Return what asks a device to sign who it is, together with this challenge."""
+        url, organization = self._config.base_url, self._config.organization
+        service = ProfileService(
+            server_url=url,
+            organization=organization,
+            url=f"{url}/ota",
+            challenge=challenge,
+            display_name=f"{organization} device management",
+        )
+        return await self._signed(profile_service(service))
 
     async def trust(self) -> bytes:
         """Return the profile that installs our trust anchor, and nothing else."""
