@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import plistlib
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -130,6 +131,20 @@ async def test_a_15_each_message_is_answered_once(api: Api, apple: AppleLike) ->
     last = proving.message(by=identity)
     assert (await proving.post(last)).status == 200
     await refused(proving, last)
+
+
+async def test_a_15_of_many_at_once_one_is_answered(api: Api, apple: AppleLike) -> None:
+    link = await api.new_link(uses=3)
+    proving = ProvingDevice(api, apple)
+    message = proving.message(await proving.challenge(link))
+    first = await asyncio.gather(*[proving.post(message) for _ in range(20)])
+    assert sorted(one.status for one in first) == [200] + [400] * 19
+    (body,) = [one.body for one in first if one.body]
+    scep = Profile.read(body).scep
+    identity = await ScepClient(api.session, scep["URL"]).enroll(scep["Challenge"])
+    message = proving.message(by=identity)
+    last = await asyncio.gather(*[proving.post(message) for _ in range(20)])
+    assert sorted(one.status for one in last) == [200] + [400] * 19
 
 
 @pytest.mark.parametrize("challenge", [None, "", "guessed", "of SCEP"])
