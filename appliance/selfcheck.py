@@ -184,7 +184,7 @@ def _check_scep() -> str:
         now=datetime.now(UTC),
         days=1,
     )
-    reply = scep.success(request, issued.der, *own, cipher)
+    reply = scep.success(request, scep.seal(request, issued.der, cipher), *own)
     received = client.read_reply(reply, sent, [authority.certificate])
     expected = [x509.load_der_x509_certificate(issued.der)]
     _demand(list(received.certificates) == expected, "the device got another certificate")

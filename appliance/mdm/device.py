@@ -57,6 +57,11 @@ def from_authenticate(message: Authenticate) -> DeviceFacts:
     )
 
 
+def tells_facts(message: TokenUpdate) -> bool:
+    """Tell whether a TokenUpdate says anything of the device or of its user; most do not."""
+    return message.enrollment.is_user_channel or message.awaiting_configuration is not None
+
+
 def updated_by_token_update(facts: DeviceFacts, message: TokenUpdate) -> DeviceFacts:
     """Return `facts` with what a TokenUpdate tells; a user's login tells of a Shared iPad."""
     if message.enrollment.type is EnrollmentType.SHARED_IPAD:

@@ -220,11 +220,6 @@ def text(element: TLV) -> str:
         raise MalformedMessage("not a character string") from error
 
 
-def tlv(der: bytes) -> TLV:
-    """Return one encoded element, ready to be a field."""
-    return decode(TLV, der)
-
-
 def encode(value: object) -> bytes:
     """Return the DER of `value`: one of the types above, or a basic type of the module."""
     return asn1.encode_der(value)

@@ -32,20 +32,18 @@ def sign(
     *,
     digest: str = "sha256",
     chain: Sequence[x509.Certificate] = (),
-    attributes: Mapping[str, bytes] = MappingProxyType({}),
+    attributes: Mapping[x509.ObjectIdentifier, bytes] = MappingProxyType({}),
     detached: bool = False,
 ) -> bytes:
     """Return the DER of a message signed by one signer, with signed attributes.
 
     Args:
         chain: further certificates to embed with the signer's.
-        attributes: dotted OID to the DER of one value, beside contentType and messageDigest.
+        attributes: the DER of one value each, beside contentType and messageDigest.
     """
     hashed = hashlib.new(digest, content).digest()
     digest_algorithm = der.algorithm(DIGEST_OIDS[digest])
-    encoded = [
-        der.attribute(x509.ObjectIdentifier(oid), value) for oid, value in attributes.items()
-    ]
+    encoded = [der.attribute(identifier, value) for identifier, value in attributes.items()]
     encoded += _DATA_IS_SIGNED, der.attribute(MESSAGE_DIGEST, der.octet_string(hashed))
     encoded.sort()
     # Carried as IMPLICIT [0], signed as SET OF.
