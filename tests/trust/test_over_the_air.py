@@ -272,6 +272,7 @@ async def test_a_15_the_administrator_is_told_what_could_not_prove_itself(
     for _ in range(3):
         proving = ProvingDevice(api, look_alike)
         await proving.post(proving.message(await proving.challenge(link)))
+        await proving.post(proving.message(), link.url)
     with opened(api.server.data) as db:
         told = db.execute("SELECT data FROM events WHERE kind = 'certificate.refused'").fetchall()
     assert len([data for (data,) in told if "no authority of Apple" in data]) >= 1
