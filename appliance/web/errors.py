@@ -154,7 +154,7 @@ def set_retry_after(
 
 def logged_path(request: web.BaseRequest) -> str:
     """Return the path for the log: without the code of an enrollment link, which is a secret."""
-    return _LINK.sub("/e/…", request.path)
+    return _LINK.sub("/e/CODE", request.path)
 
 
 @web.middleware

@@ -276,7 +276,9 @@ async def test_a_15_the_administrator_is_told_what_could_not_prove_itself(
     with opened(api.server.data) as db:
         told = db.execute("SELECT data FROM events WHERE kind = 'certificate.refused'").fetchall()
     assert len([data for (data,) in told if "no authority of Apple" in data]) >= 1
-    assert link.code not in api.server.log.read_text()
+    log = api.server.log.read_text()
+    assert link.code not in log
+    assert 'path="/e/CODE"' in log
 
 
 async def test_what_is_no_signed_plist_of_a_device_is_refused(api: Api, apple: AppleLike) -> None:
