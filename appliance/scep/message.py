@@ -145,7 +145,7 @@ def seal(request: Request, certificate: bytes, cipher: Cipher) -> bytes:
 
     Source: RFC 8894 section 3.2.2.
     """
-    return seal_envelope(signing.certs_only([certificate]), request.signer.certificate, cipher)
+    return seal_envelope(signing.certs_only([certificate]), request.signer, cipher)
 
 
 def success(

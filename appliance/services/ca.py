@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -22,9 +22,10 @@ from appliance.store import certificates as store
 from appliance.store import devices, enrollments, events, exchanges, links
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
+from appliance.store.links import Challenge
 from appliance.wire import certificates
 from appliance.wire.certificates import CertificateRequest
-from appliance.wire.identities import IdentityIssuer
+from appliance.wire.identities import Identity, IdentityIssuer
 
 logger = logging.getLogger(__name__)
 
@@ -158,26 +159,14 @@ class CertificateAuthority:
         yield None
         return scep.success(request, envelope, self._certificate, self._key), outcome.serial
 
-    def _make(self, wish: CertificateRequest, now: int) -> Issued:
+    def _make(self, wish: CertificateRequest, now: int) -> Identity:
         serial_number = certificates.new_serial_number()
-        made = self._issuer.issue(
+        return self._issuer.issue(
             wish.public_key,
             common_name=f"Device identity {serial_number >> 96:08X}",
             serial_number=serial_number,
             now=datetime.fromtimestamp(now / 1000, UTC),
             days=self._config.identity_days,
-        )
-        return Issued(
-            sha256=hashlib.sha256(made.der).digest(),
-            serial=f"{serial_number:x}",
-            der=made.der,
-            public_key_sha256=wish.public_key_sha256,
-            link_code=None,
-            issued_for=None,
-            enrollment_id=None,
-            issued_at=now,
-            not_after=int(made.not_after.timestamp() * 1000),
-            revoked_at=None,
         )
 
     def _refuse(self, request: scep.Request, refusal: Exception, fail_info: int) -> bytes:
@@ -196,7 +185,7 @@ def profile_reference(challenge: bytes) -> str:
 
 
 def _store(
-    db: Connection, made: Issued | None, request: scep.Request, wish: CertificateRequest, now: int
+    db: Connection, made: Identity | None, request: scep.Request, wish: CertificateRequest, now: int
 ) -> Issued:
     """Keep the certificate that was made and consume the challenge, both or neither.
 
@@ -215,23 +204,33 @@ def _store(
     )
     if earlier is not None:
         return earlier
-    data, exchange_id = {"serial": made.serial}, None
+    serial = f"{made.serial_number:x}"
+    data = {"serial": serial}
     current = store.by_sha256(db, request.signer.sha256)
     if current is not None:
-        issued = replace(made, issued_for=_renewed(db, current, wish, now))
+        right = Challenge(link_code=None, issued_for=_renewed(db, current, wish, now))
     else:
         sha256 = _challenge_of(request, wish)
-        challenge = links.consume_challenge(db, sha256, now)
-        issued = replace(made, link_code=challenge.link_code, issued_for=challenge.issued_for)
-        exchange_id = challenge.exchange_id
+        right = links.consume_challenge(db, sha256, now)
         data["profile"] = profile_reference(sha256)
+    issued = Issued(
+        sha256=hashlib.sha256(made.der).digest(),
+        serial=serial,
+        der=made.der,
+        public_key_sha256=wish.public_key_sha256,
+        link_code=right.link_code,
+        issued_for=right.issued_for,
+        enrollment_id=None,
+        issued_at=now,
+        not_after=int(made.not_after.timestamp() * 1000),
+        revoked_at=None,
+    )
     store.add(db, issued, transaction_id=transaction_id)
-    if exchange_id is not None:
-        exchanges.issued(db, exchange_id, issued.sha256)
-    code = issued.link_code
+    if right.exchange_id is not None:
+        exchanges.issued(db, right.exchange_id, issued.sha256)
     events.add(
         db, "certificate.issued", now, enrollment_id=issued.issued_for,
-        link=None if code is None else links.reference(code), data=data,
+        link=None if right.link_code is None else links.reference(right.link_code), data=data,
     )  # fmt: skip
     return issued
 

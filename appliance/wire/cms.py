@@ -43,6 +43,7 @@ class Signer:
     """The certificate whose key signed. Nothing is said about who issued it, or its dates."""
 
     certificate: x509.Certificate
+    name: bytes  # DER of its IssuerAndSerialNumber
     public_key: PublicKey
     sha256: bytes  # of the certificate's DER
     not_after: int  # Unix seconds
@@ -63,8 +64,7 @@ class SignedContent:
 class _Known:
     """One embedded certificate, read once."""
 
-    issuer: bytes
-    serial_number: int
+    name: bytes  # DER of its IssuerAndSerialNumber
     certificate: x509.Certificate
     signer: Signer | None  # None: its key is of a kind that cannot sign here
 
@@ -242,10 +242,7 @@ def _signer_info(
 
 def _names(wanted: asn1.IssuerAndSerialNumber | bytes, known: _Known) -> bool:
     if not isinstance(wanted, bytes):
-        return (
-            wanted.serial_number == known.serial_number
-            and asn1.encode(wanted.issuer) == known.issuer
-        )
+        return asn1.encode(wanted) == known.name
     try:
         extension = known.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except (ValueError, *_EXTENSION_ERRORS):
@@ -262,7 +259,7 @@ def _known(der: bytes) -> _Known:
 def _read_certificate(der: bytes) -> _Known:
     try:
         certificate = x509.load_der_x509_certificate(der)
-        tbs = asn1.decode(asn1.TbsCertificate, certificate.tbs_certificate_bytes)
+        name = asn1.name_of(certificate)
         not_after = int(certificate.not_valid_after_utc.timestamp())
     except (ValueError, TypeError, OverflowError, x509.InvalidVersion) as error:
         raise MalformedMessage("an embedded certificate cannot be read") from error
@@ -271,11 +268,12 @@ def _read_certificate(der: bytes) -> _Known:
     if key is not None:
         signer = Signer(
             certificate=certificate,
+            name=name,
             public_key=key,
             sha256=hashlib.sha256(der).digest(),
             not_after=not_after,
         )
-    return _Known(asn1.encode(tbs.issuer), tbs.serial_number, certificate, signer)
+    return _Known(name, certificate, signer)
 
 
 _cached_certificate = lru_cache(maxsize=_CACHED_CERTIFICATES)(_read_certificate)
