@@ -19,9 +19,10 @@ from appliance.services.data_directory import Keys
 from appliance.services.revocations import RevocationList
 from appliance.services.rounds import Rounds, Steps
 from appliance.store import certificates as store
-from appliance.store import devices, enrollments, events, links
+from appliance.store import devices, enrollments, events, exchanges, links
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
+from appliance.store.links import Challenge
 from appliance.wire import certificates
 from appliance.wire.certificates import CertificateRequest
 from appliance.wire.identities import Identity, IdentityIssuer
@@ -207,28 +208,29 @@ def _store(
     data = {"serial": serial}
     current = store.by_sha256(db, request.signer.sha256)
     if current is not None:
-        link_code, issued_for = None, _renewed(db, current, wish, now)
+        right = Challenge(link_code=None, issued_for=_renewed(db, current, wish, now))
     else:
         sha256 = _challenge_of(request, wish)
-        challenge = links.consume_challenge(db, sha256, now)
-        link_code, issued_for = challenge.link_code, challenge.issued_for
+        right = links.consume_challenge(db, sha256, now)
         data["profile"] = profile_reference(sha256)
     issued = Issued(
         sha256=hashlib.sha256(made.der).digest(),
         serial=serial,
         der=made.der,
         public_key_sha256=wish.public_key_sha256,
-        link_code=link_code,
-        issued_for=issued_for,
+        link_code=right.link_code,
+        issued_for=right.issued_for,
         enrollment_id=None,
         issued_at=now,
         not_after=int(made.not_after.timestamp() * 1000),
         revoked_at=None,
     )
     store.add(db, issued, transaction_id=transaction_id)
+    if right.exchange_id is not None:
+        exchanges.issued(db, right.exchange_id, issued.sha256)
     events.add(
-        db, "certificate.issued", now, enrollment_id=issued_for,
-        link=None if link_code is None else links.reference(link_code), data=data,
+        db, "certificate.issued", now, enrollment_id=issued.issued_for,
+        link=None if right.link_code is None else links.reference(right.link_code), data=data,
     )  # fmt: skip
     return issued
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from typing import TypeAlias, assert_never
@@ -43,10 +44,12 @@ from appliance.store import (
     enrollments,
     escrow,
     events,
+    exchanges,
     links,
 )
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
+from appliance.store.exchanges import Exchange
 from appliance.wire import plist
 from appliance.wire.cms import Signer
 
@@ -135,8 +138,11 @@ class CheckinService:
             certificate = certificates.by_sha256(db, signer.sha256)
             if certificate is None:
                 return "the certificate was not issued by this server"
+            exchange = exchanges.of_certificate(db, signer.sha256)
             known = enrollments.known(db, device_id)
-            verdict = _judge(db, device_id, certificate, known, now)
+            verdict = _exchanged_for_another(exchange, certificate, message) or _judge(
+                db, device_id, certificate, known, now
+            )
             if isinstance(verdict, str):
                 # The refusal itself may be kept, so it is returned and not raised.
                 return verdict
@@ -151,7 +157,9 @@ class CheckinService:
             enrollments.begin(
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
-            devices.put_facts(db, device_id, device.from_authenticate(message))
+            facts = device.from_authenticate(message)
+            proven = exchange is not None and exchange.proven
+            devices.put_facts(db, device_id, replace(facts, is_identity_proven=proven))
             link = _reference(certificate.link_code)
             events.add(db, "device.authenticated", now, enrollment_id=device_id, link=link)
             return None
@@ -274,6 +282,19 @@ def _reference(link_code: str | None) -> str | None:
 class _Admission(Enum):
     ENROLLMENT = auto()  # begins anew: queue and secrets of an earlier one are gone
     RENEWAL = auto()  # the same enrollment with a new identity: everything stays
+
+
+def _exchanged_for_another(
+    exchange: Exchange | None, certificate: Issued, message: Authenticate
+) -> str | None:
+    """Say in words why a certificate of an exchange may not begin this enrollment."""
+    if exchange is None:
+        return None
+    if exchange.identity_sha256 == certificate.sha256:
+        return "the certificate is for an exchange over the air, and enrolls nothing"
+    if not exchange.is_with(message.enrollment.id, message.serial_number):
+        return "the certificate was issued for the device that proved its identity"
+    return None
 
 
 def _judge(
