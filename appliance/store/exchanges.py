@@ -118,7 +118,7 @@ def of_certificate(db: Connection, sha256: bytes) -> Exchange | None:
     row = db.execute(
         f"""
         SELECT {_COLUMNS} FROM exchanges WHERE identity_sha256 = :sha256
-         UNION
+         UNION ALL
         SELECT {_COLUMNS} FROM exchanges WHERE device_sha256 = :sha256
         """,
         {"sha256": sha256},
