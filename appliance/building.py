@@ -17,8 +17,10 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.integrity import IntegrityService
 from appliance.services.live import LiveEvents
 from appliance.services.moving import MovingService
+from appliance.services.over_the_air import OverTheAir
 from appliance.services.oversized import OversizedMessages
 from appliance.services.overview import OverviewService
+from appliance.services.profiles import Profiles
 from appliance.services.push import PushService
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import RenewalService
@@ -53,9 +55,8 @@ def build_services(
     sessions = SessionService(database, config.auth)
     commands = _commands(config, database, vault, repeats, push, live, webhooks)
     status = _status(config, database, push, ca, backups, tls, webhooks)
-    enrolling = EnrollingService(
-        database, config, keys, push_certificates, repeats, lambda: tls.pair
-    )
+    profiles = Profiles(config.server, keys, push_certificates, lambda: tls.pair)
+    enrolling = EnrollingService(database, config, profiles, push_certificates, repeats)
     renewals = RenewalService(database, config.scep, enrolling, commands, push.wake)
     device_pages = DevicePages(database, push_certificates, renewals)
     return Services(
@@ -72,6 +73,7 @@ def build_services(
         live=live,
         moving=MovingService(database, vault, push_certificates, push.wake),
         oversized=OversizedMessages(database),
+        over_the_air=OverTheAir(database, config, profiles, enrolling),
         overview=_overview(config, database, keys, push, ca, backups, tls, status),
         push=push,
         renewals=renewals,

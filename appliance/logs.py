@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TextIO
 
 ENROLLMENT_ID = "enrollment_id"
@@ -137,8 +138,12 @@ def _record_fields(record: logging.LogRecord) -> dict[str, str | int | float]:
 
 
 def _time(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(int(record.created))}.{int(record.created * 1000) % 1000:03}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class _JsonFormatter(logging.Formatter):

@@ -19,6 +19,7 @@ import pyrage
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance import __version__, resources
 from appliance.apns.credentials import push_ssl_context
@@ -158,10 +159,10 @@ def _check_encryption() -> str:
     pair = certificates.new_device_ca("Example", datetime.now(UTC))
     if not isinstance(pair.key, RSAPrivateKey):
         raise Broken("the authority's key is not RSA")
+    recipient = cms.signer(pair.certificate.public_bytes(Encoding.DER))
     for cipher in Cipher:
-        opened = open_envelope(
-            seal_envelope(_TEXT, pair.certificate, cipher), pair.certificate, pair.key, legacy=True
-        )
+        sealed = seal_envelope(_TEXT, recipient, cipher)
+        opened = open_envelope(sealed, pair.certificate, pair.key, legacy=True)
         _demand(opened.content == _TEXT, f"{cipher} decrypts to something else")
     return ", ".join(Cipher)
 
@@ -184,7 +185,7 @@ def _check_scep() -> str:
         now=datetime.now(UTC),
         days=1,
     )
-    reply = scep.success(request, issued.der, *own, cipher)
+    reply = scep.success(request, scep.seal(request, issued.der, cipher), *own)
     received = client.read_reply(reply, sent, [authority.certificate])
     expected = [x509.load_der_x509_certificate(issued.der)]
     _demand(list(received.certificates) == expected, "the device got another certificate")

@@ -32,7 +32,8 @@ async def _fill(server: RunningServer) -> None:
         await api.delete(f"/api/v1/commands/{await api.queue(blocked.id)}")
         await api.post(f"/api/v1/devices/{blocked.id}/block")
         await gone.check_out()
-        await api.new_link(uses=3)
+        link = await api.new_link(uses=3)
+        await session.get(f"{link.url}/ota.mobileconfig")
         await api.post("/api/v1/users", {"name": "Aki", "password": "correct horse battery"})
 
 

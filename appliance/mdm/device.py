@@ -36,6 +36,7 @@ class DeviceFacts:
     shared_ipad: bool | None = None
     awaiting_configuration: bool | None = None
     is_erased: bool = False  # it said so, and has not enrolled since
+    is_identity_proven: bool = False  # Apple's signature names its UDID and serial number
 
 
 def from_authenticate(message: Authenticate) -> DeviceFacts:
@@ -54,6 +55,11 @@ def from_authenticate(message: Authenticate) -> DeviceFacts:
         platform=platform_of(message.product_name, message.model_name, message.model),
         is_user_enrollment=_by_enrollment_id(message),
     )
+
+
+def tells_facts(message: TokenUpdate) -> bool:
+    """Tell whether a TokenUpdate says anything of the device or of its user; most do not."""
+    return message.enrollment.is_user_channel or message.awaiting_configuration is not None
 
 
 def updated_by_token_update(facts: DeviceFacts, message: TokenUpdate) -> DeviceFacts:
@@ -83,6 +89,8 @@ def updated_by_device_information(facts: DeviceFacts, query_responses: Plist) ->
     is_news = any(getattr(facts, fact) != value for fact, value in news.items())
     if not is_news and facts.platform is not None:
         return facts
+    if _is_another(facts, news):
+        news["is_identity_proven"] = False
     facts = replace(facts, **news)
     platform = platform_of(facts.product_name, facts.model_name, facts.model)
     return replace(facts, platform=platform or facts.platform)
@@ -147,7 +155,14 @@ _BOOLEANS = {
     "IsMultiUser": "shared_ipad", "AwaitingConfiguration": "awaiting_configuration",
 }  # fmt: skip
 
+_PROVEN = ("udid", "serial_number")
+
 _LEADING_VERSION = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9}){0,9})")
+
+
+def _is_another(facts: DeviceFacts, news: Mapping[str, Any]) -> bool:
+    """Tell whether a device now says that it is not the one it was."""
+    return any(name in news and news[name] != getattr(facts, name) for name in _PROVEN)
 
 
 def _by_enrollment_id(message: Authenticate) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from appliance.mdm.attributes import DEVICE_ATTRIBUTES
 from appliance.wire.cms import split_content
 from appliance.wire.plist import Value, dumps, loads
 
@@ -56,6 +57,45 @@ class EnrollmentProfile:
     access_rights: int = ALL_ACCESS_RIGHTS
     display_name: str = "Device management"
     description: str = "Enrolls this device in device management."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileService:
+    """How a device begins to enroll over the air."""
+
+    server_url: str  # https://host[:port], from which all identifiers follow
+    organization: str
+    url: str  # to which the device says who it is
+    challenge: str = field(repr=False)  # which it says there
+    display_name: str = "Device management"
+    description: str = "Asks this device to prove its identity."
+
+
+def profile_service(service: ProfileService) -> bytes:
+    """Return what asks a device to say who it is, and to sign that with its own identity.
+
+    Source: Over-the-Air Profile Delivery and Configuration, "Phase 1": no `Configuration` around.
+    """
+    names = _Names(service.server_url, "ota")
+    return dumps(
+        {
+            **names.payload("Profile Service", "service"),
+            "PayloadDisplayName": service.display_name,
+            "PayloadDescription": service.description,
+            "PayloadOrganization": service.organization,
+            "PayloadContent": {
+                "URL": service.url,
+                "DeviceAttributes": list(DEVICE_ATTRIBUTES),
+                "Challenge": service.challenge,
+            },
+        }
+    )
+
+
+def identity_profile(profile: EnrollmentProfile) -> bytes:
+    """Return the profile that gives a device an identity by SCEP, and nothing else."""
+    names = _Names(profile.server_url, "identity")
+    return _configuration(names, [_scep_payload(profile, names)], profile)
 
 
 def enrollment_profile(profile: EnrollmentProfile) -> bytes:

@@ -30,13 +30,9 @@ _CERT_REP = "3"
 _SUCCESS = "0"
 _FAILURE = "2"
 
-_ATTRIBUTE = "2.16.840.1.113733.1.9."
-_MESSAGE_TYPE = _ATTRIBUTE + "2"
-_PKI_STATUS = _ATTRIBUTE + "3"
-_FAIL_INFO = _ATTRIBUTE + "4"
-_SENDER_NONCE = _ATTRIBUTE + "5"
-_RECIPIENT_NONCE = _ATTRIBUTE + "6"
-_TRANSACTION_ID = _ATTRIBUTE + "7"
+_MESSAGE_TYPE, _PKI_STATUS, _FAIL_INFO, _SENDER_NONCE, _RECIPIENT_NONCE, _TRANSACTION_ID = (
+    x509.ObjectIdentifier(f"2.16.840.1.113733.1.9.{number}") for number in range(2, 8)
+)
 
 _NONCE_BYTES = 16
 _MAX_NONCE_BYTES = 64
@@ -91,9 +87,9 @@ def parse_request(der: bytes, *, legacy: bool = True) -> Request:
     attributes = message.signed_attributes
     if not {_MESSAGE_TYPE, _TRANSACTION_ID, _SENDER_NONCE} <= attributes.keys():
         raise MalformedMessage("messageType, transactionID or senderNonce is missing")
-    message_type = asn1.decode(asn1.PrintableString, attributes[_MESSAGE_TYPE]).as_str()
-    transaction_id = asn1.text(asn1.tlv(attributes[_TRANSACTION_ID]))
-    sender_nonce = asn1.decode(bytes, attributes[_SENDER_NONCE])
+    message_type = asn1.parse(asn1.PrintableString, attributes[_MESSAGE_TYPE]).as_str()
+    transaction_id = asn1.text(attributes[_TRANSACTION_ID])
+    sender_nonce = asn1.parse(bytes, attributes[_SENDER_NONCE])
     if not transaction_id or len(transaction_id) > _MAX_TRANSACTION_ID:
         raise MalformedMessage("the transactionID is empty or too long")
     if len(sender_nonce) > _MAX_NONCE_BYTES:
@@ -105,7 +101,7 @@ def parse_request(der: bytes, *, legacy: bool = True) -> Request:
         sender_nonce=sender_nonce,
         digest=message.digest,
         envelope=message.content,
-        transaction_id_der=attributes[_TRANSACTION_ID],
+        transaction_id_der=asn1.encode(attributes[_TRANSACTION_ID]),
     )
 
 
@@ -141,24 +137,24 @@ def open_request(
         raise ScepRefused("the request cannot be read", BAD_REQUEST) from error
 
 
-def success(
-    request: Request,
-    certificate: bytes,
-    ca_certificate: x509.Certificate,
-    ca_key: rsa.RSAPrivateKey,
-    cipher: Cipher,
-) -> bytes:
-    """Return the CertRep that delivers `certificate`, sealed to the request's signer.
-
-    Args:
-        certificate: its DER.
+def seal(request: Request, certificate: bytes, cipher: Cipher) -> bytes:
+    """Return the envelope of `certificate` (DER) that only the request's signer can open.
 
     Raises:
         UnsupportedAlgorithm: the signer's key is not RSA, so nothing can be sealed to it.
 
-    Source: RFC 8894 section 3.3.2.1.
+    Source: RFC 8894 section 3.2.2.
     """
-    envelope = seal_envelope(signing.certs_only([certificate]), request.signer.certificate, cipher)
+    return seal_envelope(signing.certs_only([certificate]), request.signer, cipher)
+
+
+def success(
+    request: Request,
+    envelope: bytes,
+    ca_certificate: x509.Certificate,
+    ca_key: rsa.RSAPrivateKey,
+) -> bytes:
+    """Return the CertRep that delivers what was sealed. Source: RFC 8894 section 3.3.2.1."""
     return _certificate_reply(request, envelope, _SUCCESS, ca_certificate, ca_key)
 
 

@@ -16,6 +16,7 @@ from appliance.services.housekeeping import Housekeeping
 from appliance.services.integrity import IntegrityService
 from appliance.services.live import LiveEvents
 from appliance.services.moving import MovingService
+from appliance.services.over_the_air import OverTheAir
 from appliance.services.oversized import OversizedMessages
 from appliance.services.overview import OverviewService
 from appliance.services.push import PushService
@@ -45,6 +46,7 @@ class Services:
     live: LiveEvents
     moving: MovingService
     oversized: OversizedMessages
+    over_the_air: OverTheAir
     overview: OverviewService
     push: PushService
     renewals: RenewalService

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -18,20 +17,22 @@ from appliance.scep import message as scep
 from appliance.services.clock import MINUTE, now_ms, refuse_behind
 from appliance.services.data_directory import Keys
 from appliance.services.revocations import RevocationList
-from appliance.services.rounds import Asked, Breath, Rounds
+from appliance.services.rounds import Rounds, Steps
 from appliance.store import certificates as store
-from appliance.store import devices, enrollments, events, links
+from appliance.store import devices, enrollments, events, exchanges, links
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
+from appliance.store.links import Challenge
 from appliance.wire import certificates
 from appliance.wire.certificates import CertificateRequest
-from appliance.wire.envelope import Cipher
-from appliance.wire.identities import IdentityIssuer
+from appliance.wire.identities import Identity, IdentityIssuer
 
 logger = logging.getLogger(__name__)
 
+# A CertRep, and the serial number of the certificate that it delivers.
+_Reply: TypeAlias = tuple[bytes, str | None]
+
 _RETRY_MS = 5 * MINUTE  # how long a lost reply may be asked for again
-_LONG_MESSAGE = 8 * 1024  # devices send less; a stranger's takes 5 ms to read, a longer one 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +46,6 @@ class CaStatus:
     revoked: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A request that can be answered once `unit` is committed."""
-
-    request: scep.Request
-    cipher: Cipher
-    unit: Callable[[Connection], Issued | NotAuthorized]
-
-
 class CertificateAuthority:
     """Issues a certificate for a one-time challenge or a valid identity, and for nothing else."""
 
@@ -65,7 +57,7 @@ class CertificateAuthority:
         self._key = own.ca_key
         self._config = config
         self._issuer = IdentityIssuer(own.ca_certificate, own.ca_key, organization=organization)
-        self._rounds: Rounds[bytes, bytes] = Rounds(self._hold_round)
+        self._rounds: Rounds[bytes, _Reply] = Rounds(self._steps, database.write)
         self._revocations = RevocationList(database, own.ca_certificate, own.ca_key)
 
     @property
@@ -85,12 +77,10 @@ class CertificateAuthority:
             MalformedMessage, BadSignature, UnsupportedAlgorithm: nothing that can be answered.
             Busy: the store cannot take the certificate now, or the clock is wrong.
         """
-        if len(pki_message) <= _LONG_MESSAGE:
-            return await self._rounds.ask(pki_message)
-        opened = await asyncio.to_thread(self._open, pki_message)
-        if isinstance(opened, bytes):
-            return opened
-        return self._reply(opened, await self._database.write(opened.unit))
+        reply, serial = await self._rounds.ask(pki_message)
+        if serial is not None:
+            logger.info("certificate issued", extra={logs.SERIAL: serial})
+        return reply
 
     async def status(self) -> CaStatus:
         """Return the state of the authority."""
@@ -135,44 +125,20 @@ class CertificateAuthority:
         """Return the current revocation list, DER."""
         return await self._revocations.current()
 
-    async def _hold_round(self, round_: Sequence[Asked[bytes, bytes]]) -> None:
-        """Open all requests, store what they may have in one commit, and answer them."""
-        breath = Breath()
-        opened: list[tuple[Asked[bytes, bytes], _Opened]] = []
-        for asked in round_:
-            await breath.take()
-            try:
-                request = self._open(asked.question)
-            except Exception as error:
-                asked.fail(error)
-                continue
-            if isinstance(request, bytes):
-                asked.give(request)
-            else:
-                opened.append((asked, request))
-        stored = [self._database.write(request.unit) for _, request in opened]
-        if stored:
-            await asyncio.wait(stored)
-        breath = Breath()
-        for (asked, request), outcome in zip(opened, stored, strict=True):
-            await breath.take()
-            try:
-                asked.give(self._reply(request, outcome.result()))
-            except Exception as error:
-                asked.fail(error)
-
-    def _open(self, pki_message: bytes) -> _Opened | bytes:
-        """Return what is to be stored, or the CertRep that says why the request cannot be read.
+    def _steps(self, pki_message: bytes) -> Steps[_Reply]:
+        """Return the CertRep, step by step: each ends with an RSA operation, or with the store.
 
         The certificate is made first and judged then, in the transaction that stores it, so that
         the store is asked once. Of one that is refused nothing leaves this object.
         """
         legacy = self._config.legacy_ciphers
         request = scep.parse_request(pki_message, legacy=legacy)
+        yield None
         try:
             wish, cipher = scep.open_request(request, self._certificate, self._key, legacy=legacy)
         except ScepRefused as refusal:
-            return self._refuse(request, refusal, refusal.fail_info)
+            return self._refuse(request, refusal, refusal.fail_info), None
+        yield None
         now = now_ms()
         refuse_behind(now)
         ended = now >= self._certificate.not_valid_after_utc.timestamp() * 1000
@@ -186,35 +152,21 @@ class CertificateAuthority:
                 _note_refusal(db, wish.challenge_password, refusal, now)
                 return refusal
 
-        return _Opened(request, cipher, unit)
-
-    def _reply(self, opened: _Opened, outcome: Issued | NotAuthorized) -> bytes:
-        request = opened.request
+        outcome = yield unit
         if isinstance(outcome, NotAuthorized):
-            return self._refuse(request, outcome, scep.BAD_REQUEST)
-        logger.info("certificate issued", extra={logs.SERIAL: outcome.serial})
-        return scep.success(request, outcome.der, self._certificate, self._key, opened.cipher)
+            return self._refuse(request, outcome, scep.BAD_REQUEST), None
+        envelope = scep.seal(request, outcome.der, cipher)
+        yield None
+        return scep.success(request, envelope, self._certificate, self._key), outcome.serial
 
-    def _make(self, wish: CertificateRequest, now: int) -> Issued:
+    def _make(self, wish: CertificateRequest, now: int) -> Identity:
         serial_number = certificates.new_serial_number()
-        made = self._issuer.issue(
+        return self._issuer.issue(
             wish.public_key,
             common_name=f"Device identity {serial_number >> 96:08X}",
             serial_number=serial_number,
             now=datetime.fromtimestamp(now / 1000, UTC),
             days=self._config.identity_days,
-        )
-        return Issued(
-            sha256=hashlib.sha256(made.der).digest(),
-            serial=f"{serial_number:x}",
-            der=made.der,
-            public_key_sha256=wish.public_key_sha256,
-            link_code=None,
-            issued_for=None,
-            enrollment_id=None,
-            issued_at=now,
-            not_after=int(made.not_after.timestamp() * 1000),
-            revoked_at=None,
         )
 
     def _refuse(self, request: scep.Request, refusal: Exception, fail_info: int) -> bytes:
@@ -233,7 +185,7 @@ def profile_reference(challenge: bytes) -> str:
 
 
 def _store(
-    db: Connection, made: Issued | None, request: scep.Request, wish: CertificateRequest, now: int
+    db: Connection, made: Identity | None, request: scep.Request, wish: CertificateRequest, now: int
 ) -> Issued:
     """Keep the certificate that was made and consume the challenge, both or neither.
 
@@ -252,20 +204,33 @@ def _store(
     )
     if earlier is not None:
         return earlier
-    data = {"serial": made.serial}
+    serial = f"{made.serial_number:x}"
+    data = {"serial": serial}
     current = store.by_sha256(db, request.signer.sha256)
     if current is not None:
-        issued = replace(made, issued_for=_renewed(db, current, wish, now))
+        right = Challenge(link_code=None, issued_for=_renewed(db, current, wish, now))
     else:
         sha256 = _challenge_of(request, wish)
-        challenge = links.consume_challenge(db, sha256, now)
-        issued = replace(made, link_code=challenge.link_code, issued_for=challenge.issued_for)
+        right = links.consume_challenge(db, sha256, now)
         data["profile"] = profile_reference(sha256)
+    issued = Issued(
+        sha256=hashlib.sha256(made.der).digest(),
+        serial=serial,
+        der=made.der,
+        public_key_sha256=wish.public_key_sha256,
+        link_code=right.link_code,
+        issued_for=right.issued_for,
+        enrollment_id=None,
+        issued_at=now,
+        not_after=int(made.not_after.timestamp() * 1000),
+        revoked_at=None,
+    )
     store.add(db, issued, transaction_id=transaction_id)
-    code = issued.link_code
+    if right.exchange_id is not None:
+        exchanges.issued(db, right.exchange_id, issued.sha256)
     events.add(
         db, "certificate.issued", now, enrollment_id=issued.issued_for,
-        link=None if code is None else links.reference(code), data=data,
+        link=None if right.link_code is None else links.reference(right.link_code), data=data,
     )  # fmt: skip
     return issued
 

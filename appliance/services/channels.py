@@ -12,6 +12,8 @@ from appliance.store.database import Connection
 
 def learn(db: Connection, message: TokenUpdate) -> None:
     """Store what a TokenUpdate tells of its device, and of the user on a user channel."""
+    if not device.tells_facts(message):
+        return
     enrollment = message.enrollment
     if enrollment.is_user_channel:
         name = message.user_long_name or message.user_short_name
@@ -50,4 +52,5 @@ def end_channels(db: Connection, device_id: str, now: int) -> None:
         commands.clear(db, channel, now)
         pushes.drop(db, channel, now)
         escrow.archive(db, channel, None, now)
+    enrollments.end_users(db, device_id, now)
     awaited.remove(db, device_id)

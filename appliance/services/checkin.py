@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from typing import TypeAlias, assert_never
@@ -43,10 +44,12 @@ from appliance.store import (
     enrollments,
     escrow,
     events,
+    exchanges,
     links,
 )
 from appliance.store.certificates import Issued
 from appliance.store.database import Connection, Database
+from appliance.store.exchanges import Exchange
 from appliance.wire import plist
 from appliance.wire.cms import Signer
 
@@ -132,7 +135,14 @@ class CheckinService:
         device_id = message.enrollment.id
 
         def unit(db: Connection) -> str | None:
-            verdict = _judge(db, device_id, signer.sha256, now)
+            certificate = certificates.by_sha256(db, signer.sha256)
+            if certificate is None:
+                return "the certificate was not issued by this server"
+            exchange = exchanges.of_certificate(db, signer.sha256)
+            known = enrollments.known(db, device_id)
+            verdict = _exchanged_for_another(exchange, certificate, message) or _judge(
+                db, device_id, certificate, known, now
+            )
             if isinstance(verdict, str):
                 # The refusal itself may be kept, so it is returned and not raised.
                 return verdict
@@ -142,12 +152,15 @@ class CheckinService:
                 enrollments.rebind(db, device_id, signer.sha256, now)
                 events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
                 return None
-            end_channels(db, device_id, now)
+            if known is not None:
+                end_channels(db, device_id, now)
             enrollments.begin(
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
-            devices.put_facts(db, device_id, device.from_authenticate(message))
-            link = _link_reference(db, signer)
+            facts = device.from_authenticate(message)
+            proven = exchange is not None and exchange.proven
+            devices.put_facts(db, device_id, replace(facts, is_identity_proven=proven))
+            link = _reference(certificate.link_code)
             events.add(db, "device.authenticated", now, enrollment_id=device_id, link=link)
             return None
 
@@ -167,7 +180,7 @@ class CheckinService:
             enrollments.authorize(db, enrollment, signer.sha256, new_channel=True)
             tally = take_token(db, self._vault, message, now)
             if tally == 1:
-                link = _link_reference(db, signer)
+                link = _reference(certificates.link_code_of(db, signer.sha256))
                 events.add(db, "device.enrolled", now, enrollment_id=enrollment.id, link=link)
             tell(db, tally)
 
@@ -261,12 +274,9 @@ class CheckinService:
 _BLOCKED = "blocked"
 
 
-def _link_reference(db: Connection, signer: Signer) -> str | None:
+def _reference(link_code: str | None) -> str | None:
     """Return what stands for the link by which the device got its identity."""
-    certificate = certificates.by_sha256(db, signer.sha256)
-    if certificate is None or certificate.link_code is None:
-        return None
-    return links.reference(certificate.link_code)
+    return None if link_code is None else links.reference(link_code)
 
 
 class _Admission(Enum):
@@ -274,26 +284,43 @@ class _Admission(Enum):
     RENEWAL = auto()  # the same enrollment with a new identity: everything stays
 
 
-def _judge(db: Connection, device_id: str, sha256: bytes, now: int) -> _Admission | str:
+def _exchanged_for_another(
+    exchange: Exchange | None, certificate: Issued, message: Authenticate
+) -> str | None:
+    """Say in words why a certificate of an exchange may not begin this enrollment."""
+    if exchange is None:
+        return None
+    if exchange.identity_sha256 == certificate.sha256:
+        return "the certificate is for an exchange over the air, and enrolls nothing"
+    if not exchange.is_with(message.enrollment.id, message.serial_number):
+        return "the certificate was issued for the device that proved its identity"
+    return None
+
+
+def _judge(
+    db: Connection,
+    device_id: str,
+    certificate: Issued,
+    known: enrollments.Known | None,
+    now: int,
+) -> _Admission | str:
     """Say how this certificate may begin this enrollment, or in words why it may not.
 
     A known device keeps its identity: a valid certificate alone does not take it over, or
     whoever holds an enrollment link could have the commands of any device. One that we told to
     erase itself has none left to keep.
     """
-    certificate = certificates.by_sha256(db, sha256)
-    if certificate is None:
-        return "the certificate was not issued by this server"
     if certificate.revoked_at is not None:
         return "the certificate is revoked"
     if certificate.enrollment_id not in (None, device_id):
         return "the certificate belongs to another enrollment"
     if certificate.issued_for not in (None, device_id):
         return "the certificate was issued for another enrollment"
-    known = enrollments.known(db, device_id)
     if known is not None and known.blocked:
         return _BLOCKED
-    if certificate.enrollment_id is not None and (known is None or not known.is_current(sha256)):
+    if certificate.enrollment_id is not None and (
+        known is None or not known.is_current(certificate.sha256)
+    ):
         return "the certificate belongs to an enrollment that has ended"
     if known is None:
         return _Admission.ENROLLMENT

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
-from appliance.config import Config
+from appliance.config import Config, ScepConfig
 from appliance.errors import Conflict, InvalidRequest, NotFound
-from appliance.mdm.profile import (
-    EnrollmentProfile,
-    TrustProfile,
-    enrollment_profile,
-    trust_profile,
-)
 from appliance.services.ca import challenge_sha256, profile_reference
-from appliance.services.clock import DAY, MINUTE, is_behind, now_ms, refuse_behind
+from appliance.services.clock import DAY, MINUTE, is_behind, now_ms
 from appliance.services.codes import new_code, normalise
-from appliance.services.data_directory import Keys
+from appliance.services.profiles import Profiles
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.repeats import Repeats, Request
 from appliance.store import events, journeys, links
@@ -31,8 +20,6 @@ from appliance.store.database import Connection, Database
 from appliance.store.events import Event
 from appliance.store.journeys import Journey
 from appliance.store.links import EnrollmentLink
-from appliance.wire import certificates, signing
-from appliance.wire.certificates import KeyPair
 
 _DEFAULT_EXPIRY = "7d"
 _LONGEST_EXPIRY_MS = 365 * DAY
@@ -62,18 +49,15 @@ class EnrollingService:
         self,
         database: Database,
         config: Config,
-        keys: Keys,
+        profiles: Profiles,
         push_certificates: PushCertificates,
         repeats: Repeats,
-        signer: Callable[[], KeyPair],
     ) -> None:
-        """Keep what profiles are made of; `signer` returns the present TLS pair."""
         self._database = database
         self._config = config
-        self._keys = keys
+        self._profiles = profiles
         self._push_certificates = push_certificates
         self._repeats = repeats
-        self._signer = signer
 
     def url(self, code: str) -> str:
         """Return the address of the page that a person opens."""
@@ -178,6 +162,22 @@ class EnrollingService:
         now = now_ms()
         return await self._database.read(lambda db: links.get(db, normalise(code), now))
 
+    async def open_link(self, code: str) -> EnrollmentLink:
+        """Return one link by which a device may enroll now.
+
+        Raises:
+            NotFound: there never was such a link.
+            Conflict: `link.closed`.
+        """
+        link = await self.link(code)
+        if link.state != "open":
+            raise Conflict(
+                f"the enrollment link is {link.state.replace('_', ' ')}",
+                code="link.closed",
+                fix="ask for a new link",
+            )
+        return link
+
     async def revoke_link(self, code: str) -> EnrollmentLink:
         """Revoke a link and every challenge that came of it.
 
@@ -224,13 +224,7 @@ class EnrollingService:
             Conflict: `link.closed`, or `push_certificate.missing`.
             ClockWrong: a certificate made now would be of no use.
         """
-        link = await self.link(code)
-        if link.state != "open":
-            raise Conflict(
-                f"the enrollment link is {link.state.replace('_', ' ')}",
-                code="link.closed",
-                fix="ask for a new link",
-            )
+        link = await self.open_link(code)
         return await self._profile(link=link, visit=visit)
 
     async def open_profile(self) -> bytes:
@@ -247,14 +241,7 @@ class EnrollingService:
 
     async def trust(self) -> bytes:
         """Return the signed profile that installs our trust anchor, and nothing else."""
-        server = self._config.server
-        profile = TrustProfile(
-            server_url=server.base_url,
-            organization=server.organization,
-            roots=[_der(self._keys.root_certificate)],
-            display_name=f"Trust {server.organization}",
-        )
-        return await self._signed(trust_profile(profile))
+        return await self._profiles.trust()
 
     async def renewal_profile(
         self, enrollment_id: str, *, expires_at: int, also: Callable[[Connection], None]
@@ -269,7 +256,7 @@ class EnrollingService:
             Conflict: `push_certificate.missing`.
             ClockWrong: a certificate made now would be of no use.
         """
-        topic = await self._topic()
+        topic = await self._profiles.topic()
         challenge = secrets.token_urlsafe(24)
         now = now_ms()
 
@@ -281,27 +268,13 @@ class EnrollingService:
             )  # fmt: skip
 
         await self._database.write(unit)
-        return await self._signed(enrollment_profile(self._contents(topic, challenge)))
-
-    async def _topic(self) -> str:
-        refuse_behind(now_ms())
-        topic = await self._push_certificates.topic()
-        if topic is None:
-            raise Conflict(
-                "nobody can enroll before there is a push certificate",
-                code="push_certificate.missing",
-                why="a device keeps the topic that it enrolled with, and that is the certificate's",
-                fix="import one with `appliance push-cert import`",
-            )
-        return topic
+        return await self._profiles.enrollment(topic, challenge)
 
     async def _profile(self, *, link: EnrollmentLink | None, visit: str = "") -> bytes:
-        topic = await self._topic()
+        topic = await self._profiles.topic()
         challenge = secrets.token_urlsafe(24)
         now = now_ms()
-        expires_at = now + self._config.scep.challenge_minutes * MINUTE
-        if link is not None and link.expires_at is not None:
-            expires_at = min(expires_at, int(link.expires_at.timestamp() * 1000))
+        expires_at = challenge_expiry(self._config.scep, link, now)
         sha256 = challenge_sha256(challenge)
 
         def unit(db: Connection) -> None:
@@ -315,31 +288,15 @@ class EnrollingService:
                 events.add(db, "link.profile_fetched", now, link=reference, data=data)
 
         await self._database.write(unit)
-        return await self._signed(enrollment_profile(self._contents(topic, challenge)))
+        return await self._profiles.enrollment(topic, challenge)
 
-    def _contents(self, topic: str, challenge: str) -> EnrollmentProfile:
-        server = self._config.server
-        own_tls = bool(server.tls_certificate)
-        return EnrollmentProfile(
-            server_url=server.base_url,
-            organization=server.organization,
-            topic=topic,
-            mdm_url=f"{server.base_url}/mdm",
-            checkin_url=f"{server.base_url}/mdm",  # the same; some simulators know no default
-            scep_url=f"{server.base_url}/scep",
-            challenge=challenge,
-            nonce=str(uuid.uuid4()),
-            ca_fingerprint=certificates.fingerprint(self._keys.ca_certificate),
-            roots=[] if own_tls else [_der(self._keys.root_certificate)],
-            display_name=f"{server.organization} device management",
-            description=f"Lets {server.organization} manage this device.",
-        )
 
-    async def _signed(self, profile: bytes) -> bytes:
-        pair = self._signer()
-        return await asyncio.to_thread(
-            signing.sign, profile, pair.certificate, pair.key, chain=pair.chain
-        )
+def challenge_expiry(config: ScepConfig, link: EnrollmentLink | None, now: int) -> int:
+    """Return until when a challenge made now is good, Unix ms: never longer than its link."""
+    expires_at = now + config.challenge_minutes * MINUTE
+    if link is None or link.expires_at is None:
+        return expires_at
+    return min(expires_at, int(link.expires_at.timestamp() * 1000))
 
 
 def _story(db: Connection, link: EnrollmentLink, *, journeys_shown: int) -> LinkStory:
@@ -362,7 +319,3 @@ def _duration_ms(value: int | str) -> int:
             fix='give seconds, or text such as "7d" or "12h"',
         )
     return milliseconds
-
-
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.DER)

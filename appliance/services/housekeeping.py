@@ -9,7 +9,7 @@ from appliance import logs
 from appliance.services.clock import DAY, HOUR, MINUTE, is_behind, now_ms
 from appliance.services.repeats import ANSWERS_STAY_MS
 from appliance.services.sessions import SessionService
-from appliance.store import commands, events, idempotency, links, pushes, settings
+from appliance.store import commands, events, exchanges, idempotency, links, pushes, settings
 from appliance.store.database import Connection, Database
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Housekeeping:
 
         def unit(db: Connection) -> tuple[int, int, bool]:
             links.void_expired(db, now)
+            exchanges.forget_expired(db, now)
             if stepped_back:
                 pushes.bring_forward(db, now=now, latest=now + _LONGEST_PUSH_WAIT_MS)
                 commands.release_by(db, latest=now + _LONGEST_HOLD_MS)

@@ -253,7 +253,9 @@ def _begin(db: Connection, message: Authenticate, now: int) -> None:
             raise Conflict("an administrator blocked the device", code="moving.not_possible")
         if known.state in ("enrolled", "authenticated") and not is_awaited:
             raise _arrived(device_id)
-    if not is_awaited:
+    if is_awaited:
+        enrollments.end_users(db, device_id, now)
+    else:
         end_channels(db, device_id, now)
     enrollments.begin(db, message.enrollment, sha256=None, topic=message.topic, now=now)
     awaited.put(db, device_id, now)

@@ -58,6 +58,12 @@ def by_sha256(db: Connection, sha256: bytes) -> Issued | None:
     return _one(db, f"SELECT {_COLUMNS} FROM certificates WHERE sha256 = ?", (sha256,))
 
 
+def link_code_of(db: Connection, sha256: bytes) -> str | None:
+    """Return the code of the link by which the certificate was asked for."""
+    row = db.execute("SELECT link_code FROM certificates WHERE sha256 = ?", (sha256,)).fetchone()
+    return None if row is None else row[0]
+
+
 def by_transaction(
     db: Connection, transaction_id: str, public_key_sha256: bytes, *, since: int
 ) -> Issued | None:

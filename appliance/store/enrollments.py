@@ -143,7 +143,7 @@ def known(db: Connection, enrollment_id: str) -> Known | None:
 def begin(
     db: Connection, enrollment: EnrollmentID, *, sha256: bytes | None, topic: str, now: int
 ) -> None:
-    """Bind the certificate to the device and put all its channels back to the beginning.
+    """Bind the certificate to the device and put its own channel back to the beginning.
 
     Args:
         sha256: None for a device that another server enrolled: its certificate is not known yet.
@@ -164,7 +164,6 @@ def begin(
             "topic": topic, "now": now,
         },
     )  # fmt: skip
-    _disable_users(db, enrollment.id, now)
 
 
 def adopt(db: Connection, enrollment_id: str, sha256: bytes) -> None:
@@ -214,7 +213,7 @@ def complete(db: Connection, message: TokenUpdate, now: int) -> int:
 
 
 def end(db: Connection, enrollment_id: str, *, state: str, now: int) -> None:
-    """End a device's enrollment and its users': `checked_out` by itself or `forgotten` by us."""
+    """End a device's own channel: `checked_out` by itself or `forgotten` by us."""
     db.execute(
         """
         UPDATE enrollments
@@ -224,7 +223,6 @@ def end(db: Connection, enrollment_id: str, *, state: str, now: int) -> None:
         """,
         (state, now, enrollment_id),
     )
-    _disable_users(db, enrollment_id, now)
 
 
 def set_blocked(db: Connection, enrollment_id: str, blocked_at: int | None) -> None:
@@ -258,7 +256,8 @@ def count_other_topics(db: Connection, topic: str) -> int:
     return int(row[0])
 
 
-def _disable_users(db: Connection, device_id: str, now: int) -> None:
+def end_users(db: Connection, device_id: str, now: int) -> None:
+    """End the channels of a device's users, which end with the enrollment of their device."""
     db.execute(
         """
         UPDATE enrollments

@@ -9,7 +9,7 @@ from datetime import datetime
 from appliance.errors import NotAuthorized, NotFound
 from appliance.store.database import Connection, from_ms
 
-_CLOCK_MAY_STEP_BACK_MS = 60 * 1000
+CLOCK_MAY_STEP_BACK_MS = 60 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class Challenge:
 
     link_code: str | None
     issued_for: str | None
+    exchange_id: int | None = None
 
 
 def reference(code: str) -> str:
@@ -107,14 +108,15 @@ def add_challenge(
     issued_for: str | None,
     now: int,
     expires_at: int,
+    exchange_id: int | None = None,
 ) -> None:
-    """Store the hash of a fresh challenge, bound to its link or to a device."""
+    """Store the hash of a fresh challenge, bound to its link, to a device or to an exchange."""
     db.execute(
         """
-        INSERT INTO challenges (sha256, link_code, issued_for, created_at, expires_at)
-        VALUES (?, ?, ?, ?, ?)
+        INSERT INTO challenges (sha256, link_code, issued_for, created_at, expires_at, exchange_id)
+        VALUES (?, ?, ?, ?, ?, ?)
         """,
-        (sha256, link_code, issued_for, now, expires_at),
+        (sha256, link_code, issued_for, now, expires_at, exchange_id),
     )
 
 
@@ -126,7 +128,8 @@ def check_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:
     """
     row = db.execute(
         """
-        SELECT c.link_code, c.issued_for, c.created_at, c.used_at, l.revoked_at, l.uses - l.used
+        SELECT c.link_code, c.issued_for, c.created_at, c.used_at, l.revoked_at, l.uses - l.used,
+               c.exchange_id
           FROM challenges AS c
           LEFT JOIN enrollment_links AS l ON l.code = c.link_code
          WHERE c.sha256 = ? AND c.expires_at > ?
@@ -135,14 +138,14 @@ def check_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:
     ).fetchone()
     if row is None:
         raise NotAuthorized("the challenge is unknown or expired")
-    link_code, issued_for, created_at, used_at, revoked_at, left = row
+    link_code, issued_for, created_at, used_at, revoked_at, left, exchange_id = row
     if used_at is not None:
         raise NotAuthorized("the challenge was used before")
-    if now < created_at - _CLOCK_MAY_STEP_BACK_MS:
+    if now < created_at - CLOCK_MAY_STEP_BACK_MS:
         raise NotAuthorized("the clock was set back to before the challenge was made")
     if link_code is not None and (revoked_at is not None or left <= 0):
         raise NotAuthorized("the enrollment link is used up or revoked")
-    return Challenge(link_code=link_code, issued_for=issued_for)
+    return Challenge(link_code=link_code, issued_for=issued_for, exchange_id=exchange_id)
 
 
 def consume_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:

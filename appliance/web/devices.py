@@ -12,7 +12,7 @@ from aiohttp import web
 
 from appliance import logs
 from appliance.errors import ApplianceError
-from appliance.web.errors import DEVICE_STATUS, set_retry_after, status_of
+from appliance.web.errors import DEVICE_STATUS, logged_path, set_retry_after, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def device_endpoint(
         except web.HTTPException:
             raise
         except Exception:  # the device keeps its result and sends it again
-            logger.exception("device request failed", extra={logs.PATH: request.path})
+            logger.exception("device request failed", extra={logs.PATH: logged_path(request)})
             return web.Response(status=500)
 
     return guarded
@@ -49,7 +49,7 @@ def _refusal(request: web.BaseRequest, error: ApplianceError) -> web.Response:
     logger.warning(
         "device request refused",
         extra={
-            logs.PATH: request.path,
+            logs.PATH: logged_path(request),
             logs.STATUS: status,
             logs.REASON: str(error),
             logs.ADDRESS: request.remote,

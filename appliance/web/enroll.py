@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from cryptography import x509
@@ -75,9 +76,21 @@ async def link_page(request: web.Request) -> web.Response:
 async def link_profile(request: web.Request) -> web.Response:
     """GET /e/CODE/enroll.mobileconfig: a profile with a challenge of its own."""
     enrolling = request.app[SERVICES].enrolling
+    visit = _visit(request) or ""
+    return await _download(request, lambda code: enrolling.profile(code, visit), "enroll")
+
+
+async def profile_service(request: web.Request) -> web.Response:
+    """GET /e/CODE/ota.mobileconfig: the same by proof, over the air."""
+    return await _download(request, request.app[SERVICES].over_the_air.begin, "ota")
+
+
+async def _download(
+    request: web.Request, make: Callable[[str], Awaitable[bytes]], name: str
+) -> web.Response:
     _count(request)
     try:
-        profile = await enrolling.profile(request.match_info["code"], _visit(request) or "")
+        profile = await make(request.match_info["code"])
     except NotFound:
         return _refused(request, Refusal.UNKNOWN, status=404)
     except ClockWrong:
@@ -85,9 +98,9 @@ async def link_profile(request: web.Request) -> web.Response:
     except Conflict as error:
         if error.code == "push_certificate.missing":
             return _refused(request, Refusal.NO_PUSH_CERTIFICATE, status=503)
-        link = await enrolling.link(request.match_info["code"])
+        link = await request.app[SERVICES].enrolling.link(request.match_info["code"])
         return _refused(request, Refusal(link.state), status=410)
-    return _profile(profile, "enroll")
+    return profile_response(profile, name)
 
 
 async def progress(request: web.Request) -> web.Response:
@@ -129,7 +142,7 @@ async def open_profile(request: web.Request) -> web.Response:
     """GET /enroll/enroll.mobileconfig: the same without a link, where that is allowed."""
     _count(request)
     try:
-        return _profile(await request.app[SERVICES].enrolling.open_profile(), "enroll")
+        return profile_response(await request.app[SERVICES].enrolling.open_profile(), "enroll")
     except NotFound as error:
         raise web.HTTPNotFound from error
     except ClockWrong:
@@ -149,7 +162,7 @@ def _count(request: web.Request) -> None:
 
 async def trust_profile(request: web.Request) -> web.Response:
     """GET /trust.mobileconfig: the trust anchor as a profile."""
-    return _profile(await request.app[SERVICES].enrolling.trust(), "trust")
+    return profile_response(await request.app[SERVICES].enrolling.trust(), "trust")
 
 
 async def root_certificate(request: web.Request) -> web.Response:
@@ -221,7 +234,8 @@ def _refused(
     return respond(request, page, status=status)
 
 
-def _profile(content: bytes, name: str) -> web.Response:
+def profile_response(content: bytes, name: str) -> web.Response:
+    """Return a profile as a download that nobody keeps."""
     headers = {
         "Content-Disposition": f'attachment; filename="{name}.mobileconfig"',
         "Cache-Control": "no-store",
@@ -241,6 +255,7 @@ def routes(config: Config) -> list[web.RouteDef]:
         web.get("/enroll/enroll.mobileconfig", open_profile),
         web.get("/e/{code}", link_page),
         web.get("/e/{code}/enroll.mobileconfig", link_profile),
+        web.get("/e/{code}/ota.mobileconfig", profile_service),
         web.get("/e/{code}/progress", progress),
         web.get("/trust.mobileconfig", trust_profile),
         web.get("/root.pem", root_certificate),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -49,6 +50,7 @@ DEVICE_STATUS: Table = {
     EnrollmentBlocked: 401,
     UserChannelRefused: 410,
     NotFound: 404,
+    Conflict: 409,
     TooLarge: 413,
     TooMany: 429,
     Busy: 503,
@@ -76,6 +78,7 @@ REQUEST_ID = web.RequestKey("request_id", str)
 
 _RETRY_SECONDS = 5
 _PROBLEM = "application/problem+json"
+_LINK = re.compile("^/e/[^/]*")
 # Nothing of the API is a page; whatever a browser is made to do with it should fail.
 _SAFETY = {
     "Cache-Control": "no-cache",
@@ -149,6 +152,11 @@ def set_retry_after(
         response.headers["Retry-After"] = str(busy_seconds)
 
 
+def logged_path(request: web.BaseRequest) -> str:
+    """Return the path for the log: without the code of an enrollment link, which is a secret."""
+    return _LINK.sub("/e/CODE", request.path)
+
+
 @web.middleware
 async def plain_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer what no handler has dealt with by a status and one line; the cause is logged."""
@@ -159,7 +167,7 @@ async def plain_middleware(request: web.Request, handler: Handler) -> web.Stream
     except web.HTTPException:
         raise
     except Exception:
-        logger.exception("request failed", extra={logs.PATH: request.path})
+        logger.exception("request failed", extra={logs.PATH: logged_path(request)})
         return web.Response(status=500, text="the server failed; its log says why\n")
 
 
@@ -197,7 +205,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 
 def _plain(request: web.Request, error: ApplianceError) -> web.Response:
     status = status_of(error, API_STATUS)
-    fields = {logs.PATH: request.path, logs.STATUS: status, logs.REASON: str(error)}
+    fields = {logs.PATH: logged_path(request), logs.STATUS: status, logs.REASON: str(error)}
     logger.warning("request refused", extra=fields)
     # The reason of a failure of ours is for the log; a device or a stranger gets the status.
     text = HTTPStatus(status).phrase if status >= 500 else error.problem
@@ -207,7 +215,7 @@ def _plain(request: web.Request, error: ApplianceError) -> web.Response:
 
 
 def _log(request: web.Request) -> None:
-    fields = {logs.PATH: request.path, logs.REQUEST_ID: request[REQUEST_ID]}
+    fields = {logs.PATH: logged_path(request), logs.REQUEST_ID: request[REQUEST_ID]}
     logger.exception("request failed", extra=fields)
 
 

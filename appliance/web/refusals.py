@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from appliance.services.device_identities import UNPROVEN
 from appliance.web.languages import text
 
 
@@ -57,6 +58,10 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
     "the identity to renew has been replaced already": (
         text("The certificate that was to be renewed has been replaced already."),
         _ENROLL_AGAIN,
+    ),
+    UNPROVEN: (
+        text("The device could not prove that it is one of Apple's."),
+        text("Let it enroll by the page of the link instead, which asks for no proof."),
     ),
     "RenewalReq is signed by a certificate that is not ours": (
         text("The certificate that was to be renewed is of another server."),

@@ -131,6 +131,12 @@ SENTENCES: Mapping[str, Sentence] = {
     "link.profile_fetched": _entry(
         text("An enrollment profile was downloaded"), "download", "busy"
     ),
+    "link.device_identified": _entry(
+        text("A device proved that it is %(serial_number)s"), "certificate", "ok"
+    ),
+    "link.device_identified.unproven": _entry(
+        text("A device says that it is %(serial_number)s; nothing proves it"), "certificate", "warn"
+    ),
     "webhook.disabled": _entry(
         text("The webhook %(id)s was disabled: %(problem)s"), "push", "bad"
     ),

@@ -7,7 +7,7 @@ from cryptography import x509
 
 from appliance.config import Config
 from appliance.services import Services
-from appliance.web import api, board, enroll, health, mdm, nanomdm, openapi, scep
+from appliance.web import api, board, enroll, health, mdm, nanomdm, openapi, over_the_air, scep
 from appliance.web.admission import ADMISSION, Admission
 from appliance.web.assets import static_routes
 from appliance.web.authentication import GATE, Gate
@@ -53,6 +53,7 @@ def application(
     app[enroll.ROOT] = root
     app[scep.LIMIT] = scep.ScepLimit(config.limits)
     app[enroll.DOWNLOADS] = scep.ScepLimit(config.limits)
+    app[over_the_air.LIMIT] = scep.ScepLimit(config.limits)
     app.on_shutdown.append(_end_streams)
     app.on_response_prepare.append(_make_safe)
     app.add_routes(health.routes(config))
@@ -61,6 +62,7 @@ def application(
         app.add_routes(mdm.routes(config))
         app.add_routes(scep.routes())
         app.add_routes(enroll.routes(config))
+        app.add_routes(over_the_air.routes())
     if admin:
         app.add_routes(board.routes(config))
         app.add_routes(api.routes(config))

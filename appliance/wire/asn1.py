@@ -10,7 +10,6 @@ Source: RFC 5652 (CMS), RFC 5280 (certificates), RFC 2986 (certification request
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Annotated, TypeVar
 
 from cryptography import x509
@@ -34,8 +33,6 @@ _ENCODINGS: Mapping[bytes, str] = {
     b"\x16": "ascii",  # IA5String
     b"\x1e": "utf-16-be",  # BMPString
 }
-
-_CACHED_NAMES = 1024  # the authority's above all
 
 _DECODE_ERRORS = (ValueError, TypeError, OverflowError)
 
@@ -220,17 +217,11 @@ def text(element: TLV) -> str:
         raise MalformedMessage("not a character string") from error
 
 
-def tlv(der: bytes) -> TLV:
-    """Return one encoded element, ready to be a field."""
-    return decode(TLV, der)
-
-
 def encode(value: object) -> bytes:
     """Return the DER of `value`: one of the types above, or a basic type of the module."""
     return asn1.encode_der(value)
 
 
-@lru_cache(maxsize=_CACHED_NAMES)
 def name_of(certificate: x509.Certificate) -> bytes:
     """Return the DER of the IssuerAndSerialNumber, its issuer exactly as encoded there."""
     tbs = decode(TbsCertificate, certificate.tbs_certificate_bytes)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -42,6 +43,7 @@ class Signer:
     """The certificate whose key signed. Nothing is said about who issued it, or its dates."""
 
     certificate: x509.Certificate
+    name: bytes  # DER of its IssuerAndSerialNumber
     public_key: PublicKey
     sha256: bytes  # of the certificate's DER
     not_after: int  # Unix seconds
@@ -54,7 +56,7 @@ class SignedContent:
     content: bytes
     signer: Signer
     digest: str  # sha1, sha256, sha384 or sha512
-    signed_attributes: Mapping[str, bytes]  # dotted OID to the DER of its one value
+    signed_attributes: Mapping[x509.ObjectIdentifier, asn1.TLV]  # each has one value
     certificates: tuple[x509.Certificate, ...] = field(default=())  # as embedded, unverified
 
 
@@ -62,10 +64,15 @@ class SignedContent:
 class _Known:
     """One embedded certificate, read once."""
 
-    issuer: bytes
-    serial_number: int
+    name: bytes  # DER of its IssuerAndSerialNumber
     certificate: x509.Certificate
     signer: Signer | None  # None: its key is of a kind that cannot sign here
+
+
+class _Verified(NamedTuple):
+    digest: str
+    attributes: Mapping[x509.ObjectIdentifier, asn1.TLV]
+    encoded: list[bytes]  # each of them, in the order in which they were sent
 
 
 def signer(der: bytes) -> Signer:
@@ -109,11 +116,11 @@ def verify_detached(signature: bytes, content: bytes, *, allow_sha1: bool) -> Si
     if message.encapsulated.content not in (None, b"", content):
         raise BadSignature("the signature brings other content than was sent")
     info, known = _signer_info(message, _certificates(message))
-    digest, attributes = _verify(
+    verified = _verify(
         message, info, known, content, allow_sha1=allow_sha1, require_attributes=False
     )
     if not message.encapsulated.content:
-        _learn(familiar, signature, info, known, digest, attributes)
+        _learn(familiar, signature, info, known, verified)
     return known
 
 
@@ -136,10 +143,9 @@ def _learn(
     message: bytes,
     info: asn1.SignerInfo,
     signer: Signer,
-    digest: str,
-    attributes: Mapping[x509.ObjectIdentifier, asn1.TLV],
+    verified: _Verified,
 ) -> None:
-    encoded = [asn1.encode(attribute) for attribute in info.signed_attributes or ()]
+    digest, attributes, encoded = verified
     if encoded != sorted(encoded):  # it may have been signed in another order than sent
         return
     gaps = [bytes(attributes[oid].data) for oid in _CHANGING if oid in attributes]
@@ -178,16 +184,14 @@ def verify(
     embedded = _certificates(message)
     info, known = _signer_info(message, embedded)
     content = message.encapsulated.content or b""
-    digest, attributes = _verify(
+    digest, attributes, _ = _verify(
         message, info, known, content, allow_sha1=allow_sha1, require_attributes=require_attributes
     )
     return SignedContent(
         content=content,
         signer=known,
         digest=digest,
-        signed_attributes={
-            oid.dotted_string: asn1.encode(value) for oid, value in attributes.items()
-        },
+        signed_attributes=attributes,
         certificates=tuple(known.certificate for known in embedded),
     )
 
@@ -238,10 +242,7 @@ def _signer_info(
 
 def _names(wanted: asn1.IssuerAndSerialNumber | bytes, known: _Known) -> bool:
     if not isinstance(wanted, bytes):
-        return (
-            wanted.serial_number == known.serial_number
-            and asn1.encode(wanted.issuer) == known.issuer
-        )
+        return asn1.encode(wanted) == known.name
     try:
         extension = known.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except (ValueError, *_EXTENSION_ERRORS):
@@ -258,7 +259,7 @@ def _known(der: bytes) -> _Known:
 def _read_certificate(der: bytes) -> _Known:
     try:
         certificate = x509.load_der_x509_certificate(der)
-        tbs = asn1.decode(asn1.TbsCertificate, certificate.tbs_certificate_bytes)
+        name = asn1.name_of(certificate)
         not_after = int(certificate.not_valid_after_utc.timestamp())
     except (ValueError, TypeError, OverflowError, x509.InvalidVersion) as error:
         raise MalformedMessage("an embedded certificate cannot be read") from error
@@ -267,11 +268,12 @@ def _read_certificate(der: bytes) -> _Known:
     if key is not None:
         signer = Signer(
             certificate=certificate,
+            name=name,
             public_key=key,
             sha256=hashlib.sha256(der).digest(),
             not_after=not_after,
         )
-    return _Known(asn1.encode(tbs.issuer), tbs.serial_number, certificate, signer)
+    return _Known(name, certificate, signer)
 
 
 _cached_certificate = lru_cache(maxsize=_CACHED_CERTIFICATES)(_read_certificate)
@@ -298,7 +300,7 @@ def _verify(
     *,
     allow_sha1: bool,
     require_attributes: bool,
-) -> tuple[str, Mapping[x509.ObjectIdentifier, asn1.TLV]]:
+) -> _Verified:
     """Return digest and signed attributes once everything matches."""
     digest = DIGESTS.get(info.digest_algorithm.algorithm)
     if digest is None or (digest == "sha1" and not allow_sha1):
@@ -307,7 +309,7 @@ def _verify(
         if require_attributes or message.encapsulated.content_type != DATA:
             raise BadSignature("the signature must cover signed attributes")
         _check_signature(signer, info, digest, content)
-        return digest, {}
+        return _Verified(digest, {}, [])
     attributes = _attributes(info.signed_attributes)
     _check_attributes(attributes, message.encapsulated.content_type, digest, content)
     encoded = [asn1.encode(attribute) for attribute in info.signed_attributes]
@@ -318,7 +320,7 @@ def _verify(
         if encoded == sorted(encoded):
             raise
         _check_signature(signer, info, digest, der.set_of(*sorted(encoded)))
-    return digest, attributes
+    return _Verified(digest, attributes, encoded)
 
 
 def _attributes(elements: list[asn1.TLV]) -> dict[x509.ObjectIdentifier, asn1.TLV]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from appliance.errors import MalformedMessage, UnsupportedAlgorithm
 from appliance.wire import asn1, der
 from appliance.wire.ber import join_octet_strings
-from appliance.wire.keys import load_public_key
+from appliance.wire.cms import Signer
 
 
 class Cipher(StrEnum):
@@ -56,6 +57,7 @@ _KEY_BYTES: Mapping[Cipher, int] = {
 }
 _RSA_ENCRYPTION = x509.ObjectIdentifier("1.2.840.113549.1.1.1")
 _MAX_RECIPIENTS = 10
+_MOST_NAMES = 8  # ours, again and again
 _DES_CIPHERS = (Cipher.TRIPLE_DES, Cipher.DES)
 _KEY_TRANSPORT_TAG = b"\x30"
 _PRIMITIVE_TAG, _CONSTRUCTED_TAG = b"\x80", b"\xa0"
@@ -93,7 +95,7 @@ def open_envelope(
     return Opened(content=_decrypt(cipher, content_key, iv, ciphertext), cipher=cipher)
 
 
-def seal_envelope(content: bytes, recipient: x509.Certificate, cipher: Cipher) -> bytes:
+def seal_envelope(content: bytes, recipient: Signer, cipher: Cipher) -> bytes:
     """Return the DER of an envelope that only the key of `recipient` opens.
 
     Args:
@@ -105,7 +107,7 @@ def seal_envelope(content: bytes, recipient: x509.Certificate, cipher: Cipher) -
     """
     constructed = cipher is Cipher.DES
     cipher = Cipher.TRIPLE_DES if cipher is Cipher.DES else cipher
-    public_key = load_public_key(recipient)
+    public_key = recipient.public_key
     if not isinstance(public_key, rsa.RSAPublicKey):
         raise UnsupportedAlgorithm("an envelope can be sealed to RSA keys only")
     content_key = os.urandom(_KEY_BYTES[cipher])
@@ -117,7 +119,7 @@ def seal_envelope(content: bytes, recipient: x509.Certificate, cipher: Cipher) -
     ciphertext = encryptor.update(padded) + encryptor.finalize()
     recipient_info = der.sequence(
         _VERSION,
-        asn1.name_of(recipient),
+        recipient.name,
         der.algorithm(_RSA_ENCRYPTION),
         der.octet_string(public_key.encrypt(content_key, _PKCS1)),
     )
@@ -152,7 +154,7 @@ def _ciphertext(element: asn1.TLV) -> bytes:
 
 def _encrypted_key(recipients: list[asn1.TLV], certificate: x509.Certificate) -> bytes:
     """Return the content key that was encrypted to `certificate`."""
-    ours = asn1.name_of(certificate)
+    ours = _name_of(certificate)
     for element in recipients[:_MAX_RECIPIENTS]:
         if element.tag_bytes != _KEY_TRANSPORT_TAG:
             continue
@@ -163,6 +165,9 @@ def _encrypted_key(recipients: list[asn1.TLV], certificate: x509.Certificate) ->
             raise UnsupportedAlgorithm("the content key must be encrypted with RSA PKCS #1 v1.5")
         return info.encrypted_key
     raise MalformedMessage("the envelope is not addressed to this certificate")
+
+
+_name_of = lru_cache(maxsize=_MOST_NAMES)(asn1.name_of)
 
 
 def _decrypt_key(key: rsa.RSAPrivateKey, encrypted_key: bytes, length: int) -> bytes:

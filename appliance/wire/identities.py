@@ -30,6 +30,7 @@ class Identity:
     """A certificate that was just issued."""
 
     der: bytes = field(repr=False)
+    serial_number: int
     not_after: datetime
 
 
@@ -81,7 +82,7 @@ class IdentityIssuer:
         )
         signature = self._key.sign(signed, PKCS1, hashes.SHA256())
         certificate = der.sequence(signed, _ALGORITHM, der.bit_string(signature))
-        return Identity(der=certificate, not_after=not_after)
+        return Identity(der=certificate, serial_number=serial_number, not_after=not_after)
 
 
 def _rdn(kind: x509.ObjectIdentifier, text: str) -> bytes:

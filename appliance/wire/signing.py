@@ -32,27 +32,25 @@ def sign(
     *,
     digest: str = "sha256",
     chain: Sequence[x509.Certificate] = (),
-    attributes: Mapping[str, bytes] = MappingProxyType({}),
+    attributes: Mapping[x509.ObjectIdentifier, bytes] = MappingProxyType({}),
     detached: bool = False,
 ) -> bytes:
     """Return the DER of a message signed by one signer, with signed attributes.
 
     Args:
         chain: further certificates to embed with the signer's.
-        attributes: dotted OID to the DER of one value, beside contentType and messageDigest.
+        attributes: the DER of one value each, beside contentType and messageDigest.
     """
     hashed = hashlib.new(digest, content).digest()
     digest_algorithm = der.algorithm(DIGEST_OIDS[digest])
-    encoded = [
-        der.attribute(x509.ObjectIdentifier(oid), value) for oid, value in attributes.items()
-    ]
+    encoded = [der.attribute(identifier, value) for identifier, value in attributes.items()]
     encoded += _DATA_IS_SIGNED, der.attribute(MESSAGE_DIGEST, der.octet_string(hashed))
     encoded.sort()
     # Carried as IMPLICIT [0], signed as SET OF.
     signature, algorithm = make_signature(key, digest, der.set_of(*encoded))
     signer_info = der.sequence(
         _VERSION,
-        asn1.name_of(certificate),
+        _name_of(certificate),
         digest_algorithm,
         der.element(0xA0, *encoded),
         der.algorithm(algorithm, der.NULL if isinstance(key, rsa.RSAPrivateKey) else b""),
@@ -67,6 +65,9 @@ def sign(
 @lru_cache(maxsize=_MOST_CERTIFICATES)
 def _der_of(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
+
+
+_name_of = lru_cache(maxsize=_MOST_CERTIFICATES)(asn1.name_of)
 
 
 def certs_only(certificates: Sequence[bytes]) -> bytes:

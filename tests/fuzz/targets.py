@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.errors import ApplianceError, MalformedMessage
+from appliance.mdm.attributes import parse_attributes
 from appliance.mdm.catalogue import build_command
 from appliance.mdm.checkin import parse_checkin
 from appliance.mdm.command import encode_command, parse_command, parse_result
@@ -19,6 +20,7 @@ from appliance.wire import cms, plist, plist_reader
 from appliance.wire.ber import ber2der
 from appliance.wire.csr import parse_csr
 from appliance.wire.envelope import open_envelope
+from appliance.wire.issuers import is_issued_by
 from appliance.wire.pem import load_pair, load_pkcs12
 from tests.fuzz.seeds import Seeds
 
@@ -47,6 +49,11 @@ def targets(seeds: Seeds) -> Mapping[str, Target]:
         ),
         "report": Target(
             kind="xml", seeds=seeds.messages, read=lambda data: parse_result(plist.loads(data))
+        ),
+        "attributes": Target(
+            kind="xml",
+            seeds=[plist.dumps({"UDID": "A-1", "SERIAL": "C1", "CHALLENGE": "c"})],
+            read=parse_attributes,
         ),
         "raw-command": Target(kind="xml", seeds=seeds.commands, read=parse_command),
         "ber2der": Target(kind="der", seeds=[*seeds.signatures, *seeds.pki_messages], read=ber2der),
@@ -81,7 +88,11 @@ def targets(seeds: Seeds) -> Mapping[str, Target]:
             seeds=seeds.request_infos,
             read=lambda data: parse_csr(seeds.signed_request(data)),
         ),
-        "certificate": Target(kind="der", seeds=seeds.certificates, read=cms.signer),
+        "certificate": Target(
+            kind="der",
+            seeds=seeds.certificates,
+            read=lambda data: is_issued_by(cms.signer(data).certificate, pair.certificate),
+        ),
         "profile": Target(
             kind="xml",
             seeds=seeds.profiles,

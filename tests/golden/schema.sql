@@ -42,7 +42,9 @@ CREATE TABLE challenges (
     created_at  INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL,
     used_at     INTEGER                          -- also set when found expired: it stays so
-) STRICT;
+, exchange_id INTEGER REFERENCES exchanges (id) ON DELETE CASCADE) STRICT;
+
+CREATE INDEX challenges_by_exchange ON challenges (exchange_id) WHERE exchange_id IS NOT NULL;
 
 CREATE INDEX challenges_by_expiry ON challenges (expires_at);
 
@@ -157,6 +159,28 @@ CREATE TABLE events (
 CREATE INDEX events_by_enrollment ON events (enrollment_id, id);
 
 CREATE INDEX events_secrets_shown ON events (at) WHERE kind = 'secret.shown';
+
+CREATE TABLE exchanges (
+    id               INTEGER PRIMARY KEY,
+    link_code        TEXT    NOT NULL REFERENCES enrollment_links (code),
+    challenge        BLOB    UNIQUE,             -- SHA-256; NULL: none was needed
+    created_at       INTEGER NOT NULL,
+    expires_at       INTEGER NOT NULL,
+    identified_at    INTEGER,                    -- the challenge is used; what follows is signed
+    udid             TEXT,
+    serial_number    TEXT,
+    proven           INTEGER NOT NULL DEFAULT 0 CHECK (proven IN (0, 1)), -- by Apple's signature
+    identity_sha256  BLOB    REFERENCES certificates (sha256), -- signs the last message, enrolls nothing
+    finished_at      INTEGER,                    -- the enrollment profile was given
+    device_sha256    BLOB    REFERENCES certificates (sha256)  -- the identity that it yields
+) STRICT;
+
+CREATE UNIQUE INDEX exchanges_by_device ON exchanges (device_sha256);
+
+CREATE INDEX exchanges_by_expiry ON exchanges (expires_at)
+ WHERE identity_sha256 IS NULL AND device_sha256 IS NULL;
+
+CREATE UNIQUE INDEX exchanges_by_identity ON exchanges (identity_sha256);
 
 CREATE TABLE former_authorities (
     sha256      BLOB    PRIMARY KEY,

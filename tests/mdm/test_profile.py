@@ -11,10 +11,13 @@ import pytest
 from appliance.errors import MalformedMessage
 from appliance.mdm.profile import (
     EnrollmentProfile,
+    ProfileService,
     TrustProfile,
     enrollment_profile,
     enrollment_profile_identifier,
+    identity_profile,
     manages,
+    profile_service,
     trust_profile,
 )
 from appliance.simulator import cms, keys
@@ -170,3 +173,27 @@ def test_what_touches_the_management_is_found_signed_or_not() -> None:
 def test_what_is_no_profile_is_not_judged(profile: bytes) -> None:
     with pytest.raises(MalformedMessage):
         manages(profile, "com.example.mdm")
+
+
+def test_the_identity_profile_brings_an_identity_and_replaces_no_other() -> None:
+    made = plistlib.loads(identity_profile(ENROLL))
+    assert [one["PayloadType"] for one in made["PayloadContent"]] == ["com.apple.security.scep"]
+    assert payload(made, "com.apple.security.scep")["PayloadContent"]["Challenge"] == "one-time"
+    assert not manages(identity_profile(ENROLL), enrollment_profile_identifier(ENROLL.server_url))
+
+
+def test_the_profile_service_stands_bare_and_hides_its_challenge() -> None:
+    service = ProfileService(
+        server_url=ENROLL.server_url,
+        organization="Example",
+        url="https://x/ota",
+        challenge="secret",
+    )
+    made = plistlib.loads(profile_service(service))
+    assert (made["PayloadType"], made["PayloadVersion"]) == ("Profile Service", 1)
+    assert made["PayloadContent"] == {
+        "URL": "https://x/ota",
+        "DeviceAttributes": ["UDID", "SERIAL", "PRODUCT"],
+        "Challenge": "secret",
+    }
+    assert "secret" not in repr(service)

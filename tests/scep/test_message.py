@@ -67,7 +67,7 @@ def test_a_client_gets_its_certificate_in_its_own_cipher_and_digest(
     request = scep.parse_request(message.der)
     csr, answer_cipher = scep.open_request(request, *_ca(), legacy=True)
     issued = _issue(csr.public_key)
-    reply = scep.success(request, issued, *_ca(), answer_cipher)
+    reply = scep.success(request, scep.seal(request, issued, answer_cipher), *_ca())
 
     assert request.transaction_id == message.transaction_id
     assert csr.challenge_password == "sesame"

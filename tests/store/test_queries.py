@@ -17,6 +17,7 @@ from appliance.store import (
     commands,
     enrollments,
     events,
+    exchanges,
     idempotency,
     links,
     one_time_codes,
@@ -55,6 +56,11 @@ def _hear(db: Connection, enrollment: EnrollmentID) -> None:
         enrollments.hear(db, enrollment, b"1", 1)
 
 
+def _check(db: Connection) -> None:
+    with suppress(NotAuthorized):
+        exchanges.check(db, b"1", 1)
+
+
 _HOT = {
     "next command": lambda db: commands.next_command(db, "A", idle=True, now=1),
     "after NotNow": lambda db: commands.next_command(db, "A", idle=False, now=1),
@@ -80,6 +86,10 @@ _HOT = {
     "answer to a repeat": lambda db: idempotency.find(db, "Aki", "k", since=1),
     "answers that are over": lambda db: idempotency.forget(db, before=1),
     "secrets shown": lambda db: events.secrets_shown(db, "Aki", since=1),
+    "challenge of an exchange": lambda db: _check(db),
+    "exchange of a certificate": lambda db: exchanges.of_certificate(db, b"1"),
+    "certificate of an exchange": lambda db: exchanges.issued(db, 1, b"1"),
+    "expired exchanges": lambda db: exchanges.forget_expired(db, 1),
     "expired challenges": lambda db: links.void_expired(db, 1),
 }
 

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from appliance.simulator import cms
 from appliance.simulator.profile import Profile
 from appliance.web.api import OPERATIONS
 from appliance.web.cookies import SESSION_COOKIE
@@ -147,7 +148,11 @@ class Fleet:
         self.commands: list[str] = []
 
     async def enroll(self) -> None:
-        """SCEP challenges, a bootstrap token and an unlock token."""
+        """Challenges, a bootstrap token and an unlock token."""
+        link = await self.api.new_link()
+        async with self.api.session.get(f"{link.url}/ota.mobileconfig") as response:
+            service = plistlib.loads(cms.verify(await response.read()).content or b"")
+        self.canaries.keep("challenge over the air", service["PayloadContent"]["Challenge"])
         unused = Profile.read(await self.api.profile()).scep["Challenge"]
         self.canaries.keep("unused SCEP challenge", unused)
         for _ in range(3):

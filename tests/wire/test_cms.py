@@ -9,6 +9,7 @@ from asn1crypto import cms as asn1crypto_cms
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ObjectIdentifier
 
 from appliance.errors import BadSignature, MalformedMessage, UnsupportedAlgorithm
 from appliance.wire import cms, signing
@@ -70,7 +71,10 @@ def test_openssl_verifies_what_we_sign(
         us.key,
         digest=digest,
         chain=[identity("rsa", "chain").certificate],
-        attributes={"2.16.840.1.113733.1.9.2": b"\x13\x013", "1.2.3.4": b"\x04\x01a"},
+        attributes={
+            ObjectIdentifier("2.16.840.1.113733.1.9.2"): b"\x13\x013",
+            ObjectIdentifier("1.2.3.4"): b"\x04\x01a",
+        },
         detached=detached,
     )
     (tmp_path / "signed").write_bytes(signed)

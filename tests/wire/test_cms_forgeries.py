@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ObjectIdentifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,7 +160,10 @@ def test_b15_signature_algorithm_that_does_not_fit_is_refused(algorithm: str) ->
 def test_b15_tampered_attribute_is_refused() -> None:
     content = asn1crypto_cms.ContentInfo.load(
         signing.sign(
-            BODY, identity().certificate, identity().key, attributes={"1.2.3": b"\x04\x01a"}
+            BODY,
+            identity().certificate,
+            identity().key,
+            attributes={ObjectIdentifier("1.2.3"): b"\x04\x01a"},
         )
     )
     attributes = content["content"]["signer_infos"][0]["signed_attrs"]

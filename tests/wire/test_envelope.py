@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from asn1crypto import cms as asn1crypto_cms
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import MalformedMessage, UnsupportedAlgorithm
+from appliance.wire import cms
 from appliance.wire.envelope import Cipher, open_envelope, seal_envelope
 from tests.wire.openssl import identity, openssl, self_signed
 
@@ -29,6 +31,10 @@ def _key(name: str = "device") -> rsa.RSAPrivateKey:
     key = identity("rsa", name).key
     assert isinstance(key, rsa.RSAPrivateKey)
     return key
+
+
+def _recipient(kind: str = "rsa", name: str = "device") -> cms.Signer:
+    return cms.signer(identity(kind, name).certificate.public_bytes(Encoding.DER))
 
 
 def _open(der: bytes, *, legacy: bool = False) -> bytes:
@@ -54,7 +60,7 @@ def test_openssl_opens_what_we_seal_and_des_is_answered_in_3des(
     tmp_path: Path, cipher: Cipher
 ) -> None:
     identity().write(tmp_path)
-    der = seal_envelope(SECRET, identity().certificate, cipher)
+    der = seal_envelope(SECRET, _recipient(), cipher)
     (tmp_path / "sealed").write_bytes(der)
     command = "cms -decrypt -binary -inform DER -in sealed -recip signer.pem -inkey signer.key"
     assert openssl(tmp_path, *command.split()) == SECRET
@@ -64,7 +70,7 @@ def test_openssl_opens_what_we_seal_and_des_is_answered_in_3des(
 
 
 def test_our_envelope_names_recipient_and_ciphers_as_the_rfc_says() -> None:
-    der = seal_envelope(SECRET, identity().certificate, Cipher.AES_256)
+    der = seal_envelope(SECRET, _recipient(), Cipher.AES_256)
     info = asn1crypto_cms.ContentInfo.load(der, strict=True)
     assert info["content_type"].native == "enveloped_data"
     data = info["content"]
@@ -89,14 +95,13 @@ def test_single_des_in_pieces_opens_only_as_legacy(tmp_path: Path) -> None:
 
 
 def test_an_envelope_for_another_certificate_is_refused() -> None:
-    other = identity("rsa", "other")
-    der = seal_envelope(SECRET, other.certificate, Cipher.AES_128)
+    der = seal_envelope(SECRET, _recipient("rsa", "other"), Cipher.AES_128)
     with pytest.raises(MalformedMessage, match="not addressed"):
         _open(der)
     twin = self_signed(_key(), "device", serial_number=8)
     with pytest.raises(MalformedMessage, match="not addressed"):
         open_envelope(
-            seal_envelope(SECRET, identity().certificate, Cipher.AES_128),
+            seal_envelope(SECRET, _recipient(), Cipher.AES_128),
             twin,
             _key(),
             legacy=True,
@@ -105,7 +110,7 @@ def test_an_envelope_for_another_certificate_is_refused() -> None:
 
 def test_an_elliptic_curve_recipient_is_unsupported() -> None:
     with pytest.raises(UnsupportedAlgorithm):
-        seal_envelope(SECRET, identity("ec").certificate, Cipher.AES_128)
+        seal_envelope(SECRET, _recipient("ec"), Cipher.AES_128)
 
 
 @pytest.mark.parametrize("option", ["-camellia128", "-aes-256-gcm"])
@@ -119,7 +124,7 @@ def test_other_ciphers_are_refused(tmp_path: Path, option: str) -> None:
 
 def test_b18_every_failure_to_decrypt_is_the_same_error() -> None:
     """Wrong RSA padding, wrong length of the content key, wrong CBC padding: one answer."""
-    good = seal_envelope(SECRET, identity().certificate, Cipher.AES_128)
+    good = seal_envelope(SECRET, _recipient(), Cipher.AES_128)
     public = _key().public_key()
     wrong_keys = {
         "RSA padding": os.urandom(255).rjust(256, b"\0"),
@@ -154,7 +159,7 @@ def _failure(der: bytes) -> str:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=3)), min_size=1, max_size=4))
 def test_b10_mutated_envelopes_raise_only_our_own_errors(edits: list[tuple[int, bytes]]) -> None:
-    message = bytearray(seal_envelope(SECRET, identity().certificate, Cipher.AES_128))
+    message = bytearray(seal_envelope(SECRET, _recipient(), Cipher.AES_128))
     for offset, new in edits:
         start = offset % len(message)
         message[start : start + len(new)] = new

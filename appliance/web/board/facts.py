@@ -79,6 +79,8 @@ def _levels(information: Answer) -> Iterator[Fact]:
 
 def _management(information: Answer, security: Answer, facts: DeviceFacts) -> Iterator[Fact]:
     status = _dictionary(security, "ManagementStatus")
+    if facts.is_identity_proven:
+        yield Fact(label=text("Identity"), word=text("Proven by Apple"), tone="ok")
     yield from _words("IsSupervised", facts.is_supervised)
     for key in ("EnrolledViaDEP", "UserApprovedEnrollment"):
         yield from _words(key, status.get(key))

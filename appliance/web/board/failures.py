@@ -15,7 +15,7 @@ from appliance import logs
 from appliance.errors import ApplianceError, Busy
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.cookies import SAFE_METHODS
-from appliance.web.errors import API_STATUS, Handler, set_retry_after, status_of
+from appliance.web.errors import API_STATUS, Handler, logged_path, set_retry_after, status_of
 from appliance.web.keys import CONFIG
 from appliance.web.pages import Page, respond
 from appliance.web.sessions import current_session, see_other, signed_in
@@ -97,7 +97,9 @@ async def _page_above(request: web.Request) -> str | None:
 
 def _logged(request: web.Request) -> Failure:
     number = secrets.token_hex(4)
-    logger.exception("page failed", extra={logs.PATH: request.path, logs.REQUEST_ID: number})
+    logger.exception(
+        "page failed", extra={logs.PATH: logged_path(request), logs.REQUEST_ID: number}
+    )
     return Failure(status=500, number=number)
 
 

@@ -225,6 +225,23 @@ async def test_an_answer_that_is_too_large_is_told_until_one_is_taken(
 
 
 @pytest.mark.parametrize(
+    ("language", "words"), [("en", "Proven by Apple"), ("ja", "Appleの証明書で証明済み")]
+)
+async def test_a_device_that_proved_its_identity_is_shown_so(
+    office: Office, language: str, words: str
+) -> None:
+    async def shown() -> str:
+        return (await office.browser.get("/devices/one", **{"Accept-Language": language})).text
+
+    assert words not in await shown()
+    with office.api.database() as db, db:
+        facts = devices.facts(db, "one")
+        assert facts is not None
+        devices.put_facts(db, "one", replace(facts, is_identity_proven=True))
+    assert words in await shown()
+
+
+@pytest.mark.parametrize(
     ("language", "word", "cause"),
     [("en", "Erased", "It was erased"), ("ja", "消去済み", "デバイスは消去されました")],
 )
