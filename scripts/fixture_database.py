@@ -30,6 +30,7 @@ async def _fill(server: RunningServer) -> None:
         confirm = {"serial_number": (await api.device(active.id))["serial_number"] or active.id}
         await api.queue(active.id, "DeviceLock", confirm=confirm, parameters={"PIN": "123456"})
         await api.delete(f"/api/v1/commands/{await api.queue(blocked.id)}")
+        await api.enqueue([active.id, blocked.id], "ProvisioningProfileList")
         await api.post(f"/api/v1/devices/{blocked.id}/block")
         await gone.check_out()
         await api.new_link(uses=3)

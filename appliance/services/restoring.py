@@ -31,12 +31,14 @@ from appliance.services.clock import now_ms
 from appliance.services.command_orders import is_dangerous
 from appliance.services.data_directory import NOBODYS, DataDirectory, Keys
 from appliance.services.key_files import Ask
+from appliance.services.payloads import Payloads
 from appliance.services.vault import Vault
 from appliance.services.vault_proof import check_proof
 from appliance.store import events, restored
 from appliance.store.database import Connection, Database
 from appliance.store.disk import sync
 from appliance.store.migrating import check_schema, newest_schema, schema_version
+from appliance.store.payloads import Payload
 from appliance.store.restored import Closed, Judge, RestoredCommand
 from appliance.wire import certificates
 
@@ -250,12 +252,14 @@ def _judge(vault: Vault, management_profile: str) -> Judge:
     void now would be refused.
     """
 
-    def judge(uuid: str, target: str, request_type: str, payload: bytes, sealed: bool) -> bool:
+    payloads = Payloads(vault)
+
+    def judge(uuid: str, target: str, request_type: str, payload: Payload) -> bool:
         if request_type not in catalogue():
             return True
         if request_type not in ("InstallProfile", "RemoveProfile"):
             return is_dangerous(request_type, {}, management_profile)
-        body = vault.open("command", f"{uuid}:{target}", payload) if sealed else payload
+        body = payloads.open(uuid, target, payload)
         try:
             parameters = parse_command(body).command.value
         except MalformedMessage:

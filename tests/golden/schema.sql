@@ -56,7 +56,9 @@ CREATE INDEX command_history ON commands (enrollment_id, id);
 CREATE TABLE command_payloads (
     command_id  INTEGER PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE,
     body        BLOB    NOT NULL                 -- XML plist, sent byte for byte, or sealed
-) STRICT;
+, shared_id INTEGER REFERENCES shared_payloads (id)) STRICT;
+
+CREATE INDEX command_payloads_shared ON command_payloads (shared_id) WHERE shared_id IS NOT NULL;
 
 CREATE TABLE command_results (
     command_id  INTEGER PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE,
@@ -225,6 +227,12 @@ CREATE INDEX sessions_by_user ON sessions (user_id);
 CREATE TABLE settings (
     key    TEXT PRIMARY KEY,
     value  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE shared_payloads (
+    id    INTEGER PRIMARY KEY,
+    name  TEXT    NOT NULL UNIQUE,               -- what it is bound to where it is sealed
+    body  BLOB    NOT NULL                       -- XML plist, or sealed
 ) STRICT;
 
 CREATE TABLE sqlite_sequence(name,seq);
