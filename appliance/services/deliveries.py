@@ -185,18 +185,25 @@ class DeliveryService:
 
         def unit(db: Connection) -> WebhookState | None:
             deliveries.bring_forward(db, self.receiver.id, latest=latest)
-            deliveries.prune(
-                db, self.receiver.id, keep=_LOG_KEEPS, keep_bytes=_LOG_KEEPS_BYTES,
-                before=now - _LOG_KEEPS_MS,
-            )  # fmt: skip
             return webhooks.state(db, self.receiver.id)
 
         state = await self._database.write(unit)
+        await self._prune(before=now - _LOG_KEEPS_MS)
         dropped = 0 if state is None else state.dropped
         if self._dropped is not None and dropped > self._dropped:
             extra = {logs.WEBHOOK: self.receiver.id, logs.COUNT: dropped - self._dropped}
             logger.warning("webhook events dropped", extra=extra)
         self._dropped = dropped
+
+    async def _prune(self, *, before: int) -> None:
+        """Keep the log short: in pieces, for a long one would hold up the writer."""
+        id_ = self.receiver.id
+        until = await self._database.read(
+            partial(deliveries.beyond, webhook_id=id_, keep=_LOG_KEEPS, keep_bytes=_LOG_KEEPS_BYTES)
+        )
+        prune = partial(deliveries.prune, webhook_id=id_, until=until, before=before)
+        while await self._database.write(prune):
+            pass
 
 
 def signature_headers(key: bytes | None, event_id: str, at: int, body: bytes) -> dict[str, str]:

@@ -24,7 +24,8 @@ from appliance.services.paging import entries_before
 from appliance.store import deliveries, events, webhooks
 from appliance.store.database import Connection, Database
 from appliance.store.deliveries import Delivery
-from appliance.store.webhooks import Room, WebhookState
+from appliance.store.rooms import Room
+from appliance.store.webhooks import WebhookState
 
 TEST_TOPIC = "appliance.Test"
 

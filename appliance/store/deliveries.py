@@ -24,25 +24,39 @@ UPDATE webhook_deliveries
    SET due_at = coalesce(due_at, :now)
  WHERE id = (SELECT min(id) FROM webhook_deliveries
               WHERE webhook_id = :webhook_id AND device_id = :device_id AND status = 'waiting')
+RETURNING id
 """
 _LOG = """
 SELECT id, event_id, topic, device_id, status, attempts, created_at, attempted_at, due_at, answer,
        problem, length(body)
   FROM webhook_deliveries
 """
-# What lies beyond so many, or so many bytes, of the newest.
-_PRUNE = """
+# The newest that lies beyond so many, or so many bytes, of those that are over.
+_BEYOND = """
+SELECT max(id)
+  FROM (SELECT id, row_number() OVER newest AS number, sum(size) OVER newest AS bytes
+          FROM (SELECT id, length(body) AS size
+                  FROM webhook_deliveries
+                 WHERE webhook_id = :webhook_id AND status <> 'waiting'
+                 ORDER BY id DESC
+                 LIMIT :keep + 1)
+        WINDOW newest AS (ORDER BY id DESC))
+ WHERE number > :keep OR bytes > :keep_bytes
+"""
+_MOST_PRUNED = 250  # and bytes; a few milliseconds of the writer
+_MOST_PRUNED_BYTES = 2 << 20
+_PRUNE = f"""
 DELETE FROM webhook_deliveries
- WHERE webhook_id = :webhook_id AND status <> 'waiting'
-   AND (created_at < :before
-        OR id <= (SELECT max(id)
-                    FROM (SELECT id,
-                                 row_number() OVER newest AS number,
-                                 sum(length(body)) OVER newest AS bytes
-                            FROM webhook_deliveries
-                           WHERE webhook_id = :webhook_id AND status <> 'waiting'
-                          WINDOW newest AS (ORDER BY id DESC))
-                   WHERE number > :keep OR bytes > :keep_bytes))
+ WHERE id IN (SELECT id
+                FROM (SELECT id, row_number() OVER oldest AS number, sum(size) OVER oldest AS bytes
+                        FROM (SELECT id, length(body) AS size
+                                FROM webhook_deliveries
+                               WHERE webhook_id = :webhook_id AND status <> 'waiting'
+                                 AND (id <= :until OR created_at < :before)
+                               ORDER BY id
+                               LIMIT {_MOST_PRUNED})
+                      WINDOW oldest AS (ORDER BY id))
+               WHERE number = 1 OR bytes <= {_MOST_PRUNED_BYTES})
 """
 
 
@@ -107,21 +121,13 @@ def add(db: Connection, webhook_id: str, event: Event, now: int) -> None:
     )  # fmt: skip
 
 
-def drop_oldest(db: Connection, webhook_id: str, now: int) -> int | None:
-    """Forget the oldest that waits; returns its size, None if nothing waits."""
-    row = db.execute(
-        """
-        DELETE FROM webhook_deliveries
-         WHERE id = (SELECT min(id) FROM webhook_deliveries
-                      WHERE webhook_id = ? AND status = 'waiting')
-        RETURNING device_id, length(body)
-        """,
-        (webhook_id,),
+def drop(db: Connection, id_: int, now: int) -> tuple[int, int | None]:
+    """Forget the oldest that waits of a device; returns its size, and the id of the next."""
+    webhook_id, device_id, size = db.execute(
+        "DELETE FROM webhook_deliveries WHERE id = ? RETURNING webhook_id, device_id, length(body)",
+        (id_,),
     ).fetchone()
-    if row is None:
-        return None
-    _let_next(db, webhook_id, row[0], now)
-    return int(row[1])
+    return size, _let_next(db, webhook_id, device_id, now)
 
 
 def due(db: Connection, webhook_id: str, now: int, *, limit: int) -> list[DueDelivery]:
@@ -226,17 +232,26 @@ def log(
     ]  # fmt: skip
 
 
-def prune(db: Connection, webhook_id: str, *, keep: int, keep_bytes: int, before: int) -> None:
-    """Forget what is over: older than `before`, or beyond the newest `keep` or `keep_bytes`."""
-    values = {
-        "webhook_id": webhook_id, "keep": keep, "keep_bytes": keep_bytes, "before": before,
-    }  # fmt: skip
-    db.execute(_PRUNE, values)
+def beyond(db: Connection, webhook_id: str, *, keep: int, keep_bytes: int) -> int:
+    """Return up to which number the log holds more than the newest `keep`, or `keep_bytes`."""
+    values = {"webhook_id": webhook_id, "keep": keep, "keep_bytes": keep_bytes}
+    (found,) = db.execute(_BEYOND, values).fetchone()
+    return int(found or 0)
 
 
-def _let_next(db: Connection, webhook_id: str, device_id: str, now: int) -> None:
+def prune(db: Connection, webhook_id: str, *, until: int, before: int) -> int:
+    """Forget some of what is over and has a number up to `until`, or is older than `before`.
+
+    Returns how many; 0 when nothing is left to forget.
+    """
+    values = {"webhook_id": webhook_id, "until": until, "before": before}
+    return db.execute(_PRUNE, values).rowcount
+
+
+def _let_next(db: Connection, webhook_id: str, device_id: str, now: int) -> int | None:
     values = {"webhook_id": webhook_id, "device_id": device_id, "now": now}
-    db.execute(_NEXT_OF_DEVICE, values)
+    row = db.execute(_NEXT_OF_DEVICE, values).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _finish(

@@ -20,7 +20,8 @@ from appliance.services.clock import DAY, HOUR, MINUTE
 from appliance.services.deliveries import DeliveryService, Receiver, signature_headers
 from appliance.store import deliveries, events, webhooks
 from appliance.store.database import Connection, Database
-from appliance.store.webhooks import Room, WebhookState
+from appliance.store.rooms import Room
+from appliance.store.webhooks import WebhookState
 from tests.device import receiver as receivers
 from tests.device.receiver import answer, receiver, receiving
 
@@ -261,3 +262,37 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
 
 def test_without_a_secret_nothing_is_signed() -> None:
     assert set(signature_headers(None, "E", 1, b"")) == {"webhook-id", "webhook-timestamp"}
+
+
+async def test_the_log_of_a_fast_receiver_is_forgotten_in_pieces_that_hold_up_nobody(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await line.put()
+
+    def fill(db: Connection) -> None:
+        db.executemany(
+            """
+            INSERT INTO webhook_deliveries (webhook_id, event_id, topic, device_id, body,
+                                            created_at, status)
+            VALUES ('one', 'e', 'mdm.Connect', 'A', zeroblob(?), ?, 'delivered')
+            """,
+            [(1_000_000 if number % 1000 == 0 else 100, START) for number in range(10_000)],
+        )
+
+    await line.database.write(fill)
+    pieces: list[tuple[int, int]] = []
+    prune, size = deliveries.prune, "SELECT count(*), sum(length(body)) FROM webhook_deliveries"
+
+    def watched(db: Connection, webhook_id: str, **bounds: int) -> int:
+        before = db.execute(size).fetchone()
+        pruned = prune(db, webhook_id, **bounds)
+        after = db.execute(size).fetchone()
+        pieces.append((before[0] - after[0], before[1] - after[1]))
+        return pruned
+
+    monkeypatch.setattr(deliveries, "prune", watched)
+    await line.run()
+    assert sum(rows for rows, _ in pieces) == 9_000
+    assert max(rows for rows, _ in pieces) <= 250
+    assert max(size for _, size in pieces) <= 2 << 20
+    assert line.receiver.received == []
