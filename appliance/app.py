@@ -32,6 +32,7 @@ from appliance.services.vault import Vault
 from appliance.services.vault_proof import store_proof
 from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
+from appliance.tasks.receivers import run_receivers
 from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
 from appliance.web.admission import ADMISSION
@@ -212,9 +213,14 @@ async def running(
         work = jobs(parts.services, parts.tls)
         try:
             async with asyncio.TaskGroup() as group:
-                background = group.create_task(run_jobs(work, parts.services.status.job_errors))
+                errors = parts.services.status.job_errors
+                background = [
+                    group.create_task(run_jobs(work, errors)),
+                    group.create_task(run_receivers(parts.services.webhooks, errors)),
+                ]
                 yield parts
-                background.cancel()
+                for task in background:
+                    task.cancel()
         finally:
             parts.directory.socket.unlink(missing_ok=True)
             async with asyncio.TaskGroup() as group:

@@ -49,7 +49,7 @@ def build_services(
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     backups = BackupService(database, directory, config)
-    webhooks = WebhookService(database, config.webhook)
+    webhooks = WebhookService(database, config.webhook, vault)
     sessions = SessionService(database, config.auth)
     commands = _commands(config, database, vault, repeats, push, live, webhooks)
     status = _status(config, database, push, ca, backups, tls, webhooks)

@@ -34,6 +34,7 @@ async def _fill(server: RunningServer) -> None:
         await api.post(f"/api/v1/devices/{blocked.id}/block")
         await gone.check_out()
         await api.new_link(uses=3)
+        await api.post("/api/v1/webhooks", {"url": f"http://127.0.0.1:{free_port()}/added"})
         await api.post("/api/v1/users", {"name": "Aki", "password": "correct horse battery"})
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import ssl
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from appliance.config.webhook import WebhookConfig
-from appliance.errors import ConfigError, NotFound
+from appliance.config.webhook import MOST_RECEIVERS, WebhookConfig
+from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.mdm.event import Said, event_of
 from appliance.services.clock import now_ms
-from appliance.services.deliveries import DeliveryService, Receiver, Sent
+from appliance.services.deliveries import DeliveryService, Sent
 from appliance.services.paging import entries_before
-from appliance.store import deliveries, events, webhooks
+from appliance.services.receivers import (
+    AddedReceivers,
+    Receiver,
+    added_receiver,
+    configured_receivers,
+    given_key,
+    new_secret,
+    tls_of,
+)
+from appliance.services.vault import Vault
+from appliance.store import deliveries, events, receivers, webhooks
 from appliance.store.database import Connection, Database
 from appliance.store.deliveries import Delivery
 from appliance.store.rooms import Room
@@ -30,40 +36,41 @@ from appliance.store.webhooks import WebhookState
 TEST_TOPIC = "appliance.Test"
 
 _ROOM = Room(events=10_000, bytes=64 << 20)  # for each receiver
-_SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """A receiver and how it does; `url` is without user, password and query."""
+    """A receiver and how it does."""
 
-    url: str
-    signed: bool
+    receiver: Receiver
     state: WebhookState
 
 
 class WebhookService:
     """Tells receivers of what devices say. Without a receiver it does nothing."""
 
-    def __init__(self, database: Database, config: WebhookConfig) -> None:
+    def __init__(self, database: Database, config: WebhookConfig, vault: Vault) -> None:
         """Read the secret and the trust anchor.
 
         Raises:
             ConfigError: one of the files cannot be used.
         """
-        self.enabled = bool(config.urls)
+        self.changed = asyncio.Event()  # receivers came or went
         self._database = database
+        self._added = AddedReceivers(vault)
+        self._config = config
+        self._tls = tls_of(config)
+        self._changing = asyncio.Lock()
         self._told = False  # something, since the last commit
         self._senders: dict[str, DeliveryService] = {}
-        if not self.enabled:
-            return
-        key = _key(config.secret_file)
-        tls = _tls(config.ca_file)
-        for url in config.urls:
-            receiver = Receiver(id=_id(url), url=url, key=key)
-            self._senders[receiver.id] = DeliveryService(database, receiver, config, tls)
-        self._ids = tuple(self._senders)
+        for receiver in configured_receivers(config):
+            self._take(receiver)
         database.after_commit.append(self._committed)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self._senders)
 
     @property
     def senders(self) -> Sequence[DeliveryService]:
@@ -71,7 +78,10 @@ class WebhookService:
         return tuple(self._senders.values())
 
     async def begin(self) -> None:
-        """Know the configured receivers, and forget others with what waits for them."""
+        """Know the receivers, and forget others with what waits for them."""
+        for receiver in await self._database.read(self._added.load):
+            if receiver.id not in self._senders:
+                self._take(receiver)
         ids = tuple(self._senders)
         if await self._database.read(webhooks.known) != set(ids):
             await self._database.write(partial(webhooks.keep_only, ids=ids))
@@ -93,22 +103,92 @@ class WebhookService:
         at = datetime.fromtimestamp(now / 1000, UTC)
         event = event_of(said, raw, event_id=str(uuid.uuid4()), at=at, tally=tally)
         if event is not None:
-            webhooks.add(db, self._ids, event, now, room=_ROOM)
+            webhooks.add(db, tuple(self._senders), event, now, room=_ROOM)
             self._told = True
 
+    async def add(self, url: str, secret: str | None, *, by: str) -> tuple[Webhook, str]:
+        """Tell this receiver from now on; returns it and the secret that signs.
+
+        Args:
+            secret: None makes one.
+
+        Raises:
+            InvalidRequest: address or secret cannot be used, or there are too many receivers.
+            Conflict: it is a receiver already.
+        """
+        secret = secret or new_secret()
+        receiver, now = added_receiver(url, given_key(secret)), now_ms()
+
+        def unit(db: Connection) -> WebhookState:
+            known = webhooks.known(db)
+            if receiver.id in known:
+                raise _exists(receiver)
+            if len(known) >= MOST_RECEIVERS:
+                raise InvalidRequest(f"there are {MOST_RECEIVERS} receivers, as many as may be")
+            self._added.put(db, receiver, now)
+            events.add(db, "webhook.added", now, data={"id": receiver.id, "by": by})
+            return webhooks.add_receiver(db, receiver.id)
+
+        async with self._changing:
+            state = await self._database.write(unit)
+            self._take(receiver)
+        return Webhook(receiver=receiver, state=state), secret
+
+    async def rotate(self, id_: str, secret: str | None, *, by: str) -> tuple[Receiver, str]:
+        """Sign with another secret, and for a day with the former one as well; returns the new one.
+
+        Raises:
+            NotFound: there is no such receiver.
+            Conflict: it stands in the configuration.
+            InvalidRequest: the secret cannot be used.
+        """
+        secret = secret or new_secret()
+        key, now = given_key(secret), now_ms()
+        async with self._changing:
+            sender = self._added_sender(id_)
+            receiver = sender.receiver.with_key(key, now)
+
+            def unit(db: Connection) -> None:
+                self._added.put(db, receiver, now)
+                events.add(db, "webhook.rotated", now, data={"id": id_, "by": by})
+
+            await self._database.write(unit)
+            sender.receiver = receiver
+        return receiver, secret
+
+    async def remove(self, id_: str, *, by: str) -> None:
+        """Tell a receiver nothing more, and forget what waits for it.
+
+        Raises:
+            NotFound: there is no such receiver.
+            Conflict: it stands in the configuration.
+        """
+        now = now_ms()
+
+        def unit(db: Connection) -> None:
+            receivers.remove(db, id_)
+            events.add(db, "webhook.removed", now, data={"id": id_, "by": by})
+
+        async with self._changing:
+            sender = self._added_sender(id_)
+            await self._database.write(unit)
+            self._senders = {key: one for key, one in self._senders.items() if key != id_}
+            self.changed.set()
+            while await self._database.write(partial(deliveries.clear, webhook_id=id_)):
+                pass
+            await self._database.write(partial(webhooks.remove, id_=id_))
+            await sender.close()
+
     async def listing(self) -> list[Webhook]:
-        """Return the receivers and how they do, in the order of the configuration."""
+        """Return the receivers and how they do: those of the configuration, then the others."""
         if not self.enabled:
             return []
         states = {state.id: state for state in await self._database.read(webhooks.states)}
         return [
-            Webhook(
-                url=_shown(sender.receiver.url), signed=sender.receiver.key is not None,
-                state=states[sender.receiver.id],
-            )
+            Webhook(receiver=sender.receiver, state=states[sender.receiver.id])
             for sender in self.senders
             if sender.receiver.id in states
-        ]  # fmt: skip
+        ]
 
     async def log(
         self, id_: str, cursor: str | None, limit: int, status: str | None
@@ -172,6 +252,22 @@ class WebhookService:
             raise NotFound("webhook", id_, fix="`appliance webhook list` has them")
         return self._senders[id_]
 
+    def _added_sender(self, id_: str) -> DeliveryService:
+        sender = self._sender(id_)
+        if not sender.receiver.is_added:
+            raise Conflict(
+                f"the webhook {id_} stands in the configuration",
+                code="webhook.configured",
+                fix="change `webhook.urls` or `webhook.secret_file`, then start the server again",
+            )
+        return sender
+
+    def _take(self, receiver: Receiver) -> None:
+        # A new dictionary, because the writer's thread reads it.
+        sender = DeliveryService(self._database, receiver, self._config, self._tls)
+        self._senders = {**self._senders, receiver.id: sender}
+        self.changed.set()
+
     def _committed(self) -> None:
         # The next transaction begins after this: nothing that it tells can be missed.
         if self._told:
@@ -180,36 +276,9 @@ class WebhookService:
                 sender.work.set()
 
 
-def _id(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()[:12]
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
-
-
-def _key(path: str) -> bytes | None:
-    """Return what signs: the file's text, or what stands behind `whsec_` in base64."""
-    if not path:
-        return None
-    try:
-        text = Path(path).read_text("utf-8").strip()
-        encoded = text.removeprefix("whsec_")
-        key = text.encode() if encoded == text else base64.b64decode(encoded, validate=True)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"webhook.secret_file cannot be used: {error}") from error
-    if len(key) < _SHORTEST_SECRET:
-        raise ConfigError(
-            f"webhook.secret_file must hold at least {_SHORTEST_SECRET} bytes",
-            fix="`openssl rand -hex 32` makes one",
-        )
-    return key
-
-
-def _tls(path: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=path or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"webhook.ca_file cannot be used: {error}") from error
+def _exists(receiver: Receiver) -> Conflict:
+    return Conflict(
+        f"{receiver.shown_url} is a receiver already",
+        code="webhook.exists",
+        fix=f"`appliance webhook rotate {receiver.id}` gives it another secret",
+    )

@@ -43,20 +43,19 @@ SELECT max(id)
         WINDOW newest AS (ORDER BY id DESC))
  WHERE number > :keep OR bytes > :keep_bytes
 """
-_MOST_PRUNED = 250  # and bytes; a few milliseconds of the writer
-_MOST_PRUNED_BYTES = 2 << 20
-_PRUNE = f"""
+_MOST_FORGOTTEN = 250  # and bytes, at once; a few milliseconds of the writer
+_MOST_FORGOTTEN_BYTES = 2 << 20
+_FORGET = """
 DELETE FROM webhook_deliveries
  WHERE id IN (SELECT id
                 FROM (SELECT id, row_number() OVER oldest AS number, sum(size) OVER oldest AS bytes
                         FROM (SELECT id, length(body) AS size
                                 FROM webhook_deliveries
-                               WHERE webhook_id = :webhook_id AND status <> 'waiting'
-                                 AND (id <= :until OR created_at < :before)
+                               WHERE webhook_id = :webhook_id AND {where}
                                ORDER BY id
-                               LIMIT {_MOST_PRUNED})
+                               LIMIT :most)
                       WINDOW oldest AS (ORDER BY id))
-               WHERE number = 1 OR bytes <= {_MOST_PRUNED_BYTES})
+               WHERE number = 1 OR bytes <= :most_bytes)
 """
 
 
@@ -244,8 +243,18 @@ def prune(db: Connection, webhook_id: str, *, until: int, before: int) -> int:
 
     Returns how many; 0 when nothing is left to forget.
     """
-    values = {"webhook_id": webhook_id, "until": until, "before": before}
-    return db.execute(_PRUNE, values).rowcount
+    where = "status <> 'waiting' AND (id <= :until OR created_at < :before)"
+    return _forget(db, where, {"webhook_id": webhook_id, "until": until, "before": before})
+
+
+def clear(db: Connection, webhook_id: str) -> int:
+    """Forget some of all there is for a receiver; returns how many, 0 when nothing is left."""
+    return _forget(db, "TRUE", {"webhook_id": webhook_id})
+
+
+def _forget(db: Connection, where: str, values: dict[str, str | int]) -> int:
+    bounds = {"most": _MOST_FORGOTTEN, "most_bytes": _MOST_FORGOTTEN_BYTES}
+    return db.execute(_FORGET.format(where=where), {**values, **bounds}).rowcount
 
 
 def _let_next(db: Connection, webhook_id: str, device_id: str, now: int) -> int | None:

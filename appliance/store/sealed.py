@@ -67,6 +67,17 @@ _COLUMNS = (
         "UPDATE command_results SET body = ? WHERE command_id = ?",
     ),
     _Column(
+        "webhooks",
+        """
+        SELECT rowid, 'webhook', id, sealed
+          FROM webhook_receivers
+         WHERE rowid > ?
+         ORDER BY rowid
+         LIMIT 1
+        """,
+        "UPDATE webhook_receivers SET sealed = ? WHERE rowid = ?",
+    ),
+    _Column(
         "push_keys",
         """
         SELECT id, 'push_key', 'push_certificate', sealed_key

@@ -65,6 +65,17 @@ def keep_only(db: Connection, ids: Sequence[str]) -> None:
     )
 
 
+def add_receiver(db: Connection, id_: str) -> WebhookState:
+    """Know this receiver, too."""
+    db.execute("INSERT INTO webhooks (id) VALUES (?)", (id_,))
+    return _state(db.execute(f"{_SELECT} WHERE id = ?", (id_,)).fetchone())
+
+
+def remove(db: Connection, id_: str) -> None:
+    """Forget this receiver, with what waits for it."""
+    db.execute("DELETE FROM webhooks WHERE id = ?", (id_,))
+
+
 def known(db: Connection) -> set[str]:
     """Return the ids of all receivers."""
     return {id_ for (id_,) in db.execute("SELECT id FROM webhooks")}

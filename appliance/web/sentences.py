@@ -131,6 +131,9 @@ SENTENCES: Mapping[str, Sentence] = {
     "link.profile_fetched": _entry(
         text("An enrollment profile was downloaded"), "download", "busy"
     ),
+    "webhook.added": _entry(text("%(by)s added the webhook %(id)s"), "push"),
+    "webhook.rotated": _entry(text("%(by)s gave the webhook %(id)s another secret"), "push"),
+    "webhook.removed": _entry(text("%(by)s removed the webhook %(id)s"), "push"),
     "webhook.disabled": _entry(
         text("The webhook %(id)s was disabled: %(problem)s"), "push", "bad"
     ),

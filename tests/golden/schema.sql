@@ -272,6 +272,12 @@ CREATE INDEX webhook_finished ON webhook_deliveries (webhook_id, id) WHERE statu
 CREATE INDEX webhook_of_device ON webhook_deliveries (webhook_id, device_id, id)
  WHERE status = 'waiting';
 
+CREATE TABLE webhook_receivers (
+    id          TEXT    PRIMARY KEY,             -- as in webhooks
+    sealed      BLOB    NOT NULL,                -- JSON of services/receivers.Receiver
+    created_at  INTEGER NOT NULL
+) STRICT;
+
 CREATE INDEX webhook_waiting ON webhook_deliveries (webhook_id, id) WHERE status = 'waiting';
 
 CREATE TABLE webhooks (

@@ -17,7 +17,8 @@ from appliance.config.webhook import WebhookConfig
 from appliance.mdm.event import Event
 from appliance.services import deliveries as module
 from appliance.services.clock import DAY, HOUR, MINUTE
-from appliance.services.deliveries import DeliveryService, Receiver, signature_headers
+from appliance.services.deliveries import DeliveryService, signature_headers
+from appliance.services.receivers import Receiver
 from appliance.store import deliveries, events, webhooks
 from appliance.store.database import Connection, Database
 from appliance.store.rooms import Room
@@ -255,13 +256,25 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
     """The example of its specification."""
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     headers = signature_headers(
-        key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+        [key], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+def test_after_a_rotation_both_secrets_sign_for_a_day() -> None:
+    receiver = Receiver(id="one", url="http://a/", key=b"former").with_key(b"newer", START)
+    assert receiver.keys(START + DAY - 1) == [b"newer", b"former"]
+    assert receiver.keys(START + DAY) == [b"newer"]
+    both = signature_headers(receiver.keys(START), "E", 1, b"body")
+    newer, former = (signature_headers([key], "E", 1, b"body") for key in (b"newer", b"former"))
+    assert both["webhook-signature"].split() == [
+        newer["webhook-signature"], former["webhook-signature"],
+    ]  # fmt: skip
+    assert both["X-Hmac-Signature"] == newer["X-Hmac-Signature"]
+
+
 def test_without_a_secret_nothing_is_signed() -> None:
-    assert set(signature_headers(None, "E", 1, b"")) == {"webhook-id", "webhook-timestamp"}
+    assert set(signature_headers([], "E", 1, b"")) == {"webhook-id", "webhook-timestamp"}
 
 
 async def test_the_log_of_a_fast_receiver_is_forgotten_in_pieces_that_hold_up_nobody(

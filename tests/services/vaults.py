@@ -22,8 +22,12 @@ SELECT 'shared_commands', 'shared_command', name, body FROM shared_payloads WHER
 SELECT 'answers', 'answer', uuid || ':' || enrollment_id, body
   FROM command_results AS r JOIN commands AS c ON c.id = r.command_id WHERE r.sealed = 1
  UNION ALL
+SELECT 'webhooks', 'webhook', id, sealed FROM webhook_receivers
+ UNION ALL
 SELECT 'push_keys', 'push_key', 'push_certificate', sealed_key FROM push_certificate
 """
+
+SORTS = ("escrow", "commands", "shared_commands", "answers", "webhooks", "push_keys")
 
 # UUID, whether sealed, when finished.
 _COMMANDS = (
@@ -84,19 +88,22 @@ def fill(data: Path, devices: int) -> dict[str, int]:
                 if uuid == "over"
             ],
         )
+        for name in ("first", "second"):
+            row = (name, sealed("webhook", name))
+            db.execute("INSERT INTO webhook_receivers VALUES (?, ?, 1)", row)
         key = sealed("push_key", "push_certificate")
         db.execute("INSERT INTO push_certificate VALUES (1, 'topic', 'PEM', ?, 1, '', 1)", (key,))
         db.execute("INSERT INTO idempotency_keys VALUES ('Aki', 'k', x'01', '{}', 1)")
     return {
         "escrow": 3 * devices, "commands": devices, "shared_commands": 1, "answers": devices,
-        "push_keys": 1,
+        "webhooks": 2, "push_keys": 1,
     }  # fmt: skip
 
 
 def opened(data: Path, key: bytes | None = None) -> dict[str, int]:
     """How many secrets of each sort `key`, or else `vault.key`, opens; the others have a 0."""
     vault = Vault(key or (data / "keys" / "vault.key").read_bytes())
-    counts = dict.fromkeys(("escrow", "commands", "shared_commands", "answers", "push_keys"), 0)
+    counts = dict.fromkeys(SORTS, 0)
     for sort, kind, owner, content in _rows(data):
         try:
             secret = vault.open(kind, owner, content)

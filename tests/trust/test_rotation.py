@@ -199,7 +199,8 @@ def test_g06_devices_and_people_notice_nothing_of_it(tmp_path: Path) -> None:
     assert server.stop() == 0
     counts = json.loads(server.cli("vault", "rotate", "--json").stdout)
     assert counts == {
-        "escrow": 1, "commands": 1, "shared_commands": 0, "answers": 1, "push_keys": 1,
+        "escrow": 1, "commands": 1, "shared_commands": 0, "answers": 1, "webhooks": 0,
+        "push_keys": 1,
     }  # fmt: skip
     server.start()
     try:

@@ -19,6 +19,7 @@ from appliance.config.webhook import WebhookConfig
 from appliance.errors import ConfigError
 from appliance.mdm.command import parse_result
 from appliance.outbound import Answered, Outcome, Poster, Unreachable
+from appliance.services.vault import Vault
 from appliance.services.webhooks import WebhookService
 from appliance.simulator.apns_certificates import ApnsAuthority
 from appliance.store.database import Connection, Database
@@ -40,6 +41,7 @@ from tests.device.server import Api, RunningServer, free_port
 
 __all__ = ["receiver"]
 
+VAULT = Vault(bytes(32))
 _QUEUE = 10_000
 _ROUNDS = 40
 
@@ -206,7 +208,7 @@ async def test_f06_the_queue_of_a_dead_receiver_is_bounded_and_what_is_dropped_i
 ) -> None:
     database = await Database.open(tmp_path / "appliance.db")
     config = WebhookConfig(urls=("http://127.0.0.1:9/",))
-    service = WebhookService(database, config)
+    service = WebhookService(database, config, VAULT)
     await service.begin()
     body = Plist({"UDID": "A", "Status": "Idle"})
     said, raw = parse_result(body), dumps(body)
@@ -236,7 +238,7 @@ async def test_f06_a_device_that_says_very_much_takes_the_room_of_no_other(
     tmp_path: Path,
 ) -> None:
     database = await Database.open(tmp_path / "appliance.db")
-    service = WebhookService(database, WebhookConfig(urls=("http://127.0.0.1:9/",)))
+    service = WebhookService(database, WebhookConfig(urls=("http://127.0.0.1:9/",)), VAULT)
     await service.begin()
 
     def tell(db: Connection, name: str, times: int) -> None:

@@ -9,3 +9,10 @@ CREATE TABLE shared_payloads (
 ALTER TABLE command_payloads ADD COLUMN shared_id INTEGER REFERENCES shared_payloads (id);
 
 CREATE INDEX command_payloads_shared ON command_payloads (shared_id) WHERE shared_id IS NOT NULL;
+
+-- Receivers of events that were added by command; others stand in the configuration.
+CREATE TABLE webhook_receivers (
+    id          TEXT    PRIMARY KEY,             -- as in webhooks
+    sealed      BLOB    NOT NULL,                -- JSON of services/receivers.Receiver
+    created_at  INTEGER NOT NULL
+) STRICT;
