@@ -323,7 +323,7 @@ class CommandService:
         """Return the command for one target, and what may not work on it."""
         draft, written = prepared.draft, prepared.written
         command_uuid = draft.uuid or str(uuid.uuid4())
-        if commands.exists(db, command_uuid, target.id):
+        if draft.uuid is not None and commands.exists(db, command_uuid, target.id):
             raise Conflict(
                 f"{target.id} has had a command {command_uuid}", code="command.duplicate"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +35,8 @@ from appliance.store.webhooks import WebhookState
 
 TEST_TOPIC = "appliance.Test"
 
+_PIECE = 100  # events that are replayed at once
+_PIECE_BYTES = 1 << 20
 _ROOM = Room(events=10_000, bytes=64 << 20)  # for each receiver
 
 
@@ -237,13 +239,20 @@ class WebhookService:
         sender, now = self._sender(id_), now_ms()
         receiver = sender.receiver.id
 
-        def unit(db: Connection) -> int:
-            webhooks.enable(db, receiver, now)
-            count = webhooks.replay(db, receiver, which, now, room=_ROOM)
-            events.add(db, "webhook.replayed", now, data={"id": receiver, "count": count, "by": by})
-            return count
+        found = await self._database.read(
+            partial(deliveries.replayable, webhook_id=receiver, which=which)
+        )
+        data = {"id": receiver, "count": len(found), "by": by}
 
-        replayed = await self._database.write(unit)
+        def unit(db: Connection) -> None:
+            webhooks.enable(db, receiver, now)
+            events.add(db, "webhook.replayed", now, data=data)
+
+        await self._database.write(unit)
+        replayed = 0
+        for piece in _pieces(found):
+            again = partial(webhooks.replay, id_=receiver, which=piece, now=now, room=_ROOM)
+            replayed += await self._database.write(again)
         sender.work.set()
         return replayed
 
@@ -274,6 +283,20 @@ class WebhookService:
             self._told = False
             for sender in self._senders.values():
                 sender.work.set()
+
+
+def _pieces(found: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Split numbers, each with a size, into what takes a few milliseconds of the writer."""
+    piece: list[int] = []
+    room = _PIECE_BYTES
+    for number, size in found:
+        piece.append(number)
+        room -= size
+        if len(piece) >= _PIECE or room <= 0:
+            yield piece
+            piece, room = [], _PIECE_BYTES
+    if piece:
+        yield piece
 
 
 def _exists(receiver: Receiver) -> Conflict:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from appliance.mdm.event import Event
 from appliance.store.database import Connection, from_ms
@@ -43,6 +43,7 @@ SELECT max(id)
         WINDOW newest AS (ORDER BY id DESC))
  WHERE number > :keep OR bytes > :keep_bytes
 """
+_NAMED = "(SELECT value FROM json_each(:which))"
 _MOST_FORGOTTEN = 250  # and bytes, at once; a few milliseconds of the writer
 _MOST_FORGOTTEN_BYTES = 2 << 20
 _FORGET = """
@@ -195,19 +196,37 @@ def put_off(db: Connection, id_: int, failure: Failure, *, due_at: int) -> None:
     )  # fmt: skip
 
 
-def take_finished(db: Connection, webhook_id: str, which: Sequence[int] | None) -> list[Event]:
-    """Take finished events out of the log, oldest first: those of `which`, or all that failed."""
-    where = "webhook_id = :webhook_id AND status <> 'waiting'"
-    where += " AND status = 'failed'" if which is None else " AND id = :id"
-    found: list[tuple[Any, ...]] = []
-    for id_ in [None] if which is None else sorted(set(which)):
-        found += db.execute(
-            f"SELECT id, event_id, topic, device_id, body FROM webhook_deliveries WHERE {where}"
-            " ORDER BY id",
-            {"webhook_id": webhook_id, "id": id_},
-        )
-    db.executemany("DELETE FROM webhook_deliveries WHERE id = ?", [(row[0],) for row in found])
-    return [Event(id=row[1], topic=row[2], device_id=row[3], body=row[4]) for row in found]
+def replayable(
+    db: Connection, webhook_id: str, which: Sequence[int] | None
+) -> list[tuple[int, int]]:
+    """Return number and size of the events of the log that are over, oldest first.
+
+    Args:
+        which: of these numbers; None: all that failed.
+    """
+    where = "status = 'failed'" if which is None else "status <> 'waiting' AND id IN " + _NAMED
+    return db.execute(
+        f"""
+        SELECT id, length(body)
+          FROM webhook_deliveries
+         WHERE webhook_id = :webhook_id AND {where}
+         ORDER BY id
+        """,
+        {"webhook_id": webhook_id, "which": json.dumps(which)},
+    ).fetchall()
+
+
+def take_finished(db: Connection, webhook_id: str, which: Sequence[int]) -> list[Event]:
+    """Take events out of the log that are over and have these numbers, oldest first."""
+    rows = db.execute(
+        f"""
+        DELETE FROM webhook_deliveries
+         WHERE webhook_id = :webhook_id AND status <> 'waiting' AND id IN {_NAMED}
+        RETURNING id, event_id, topic, device_id, body
+        """,
+        {"webhook_id": webhook_id, "which": json.dumps(which)},
+    ).fetchall()
+    return [Event(id=row[1], topic=row[2], device_id=row[3], body=row[4]) for row in sorted(rows)]
 
 
 def log(

@@ -177,12 +177,8 @@ def gave_up(db: Connection, id_: str, delivery: int, failure: Failure) -> None:
     _fails(db, id_, failure)
 
 
-def replay(db: Connection, id_: str, which: Sequence[int] | None, now: int, *, room: Room) -> int:
-    """Queue finished events of the log anew, at the end; returns how many.
-
-    Args:
-        which: their numbers; None: all that failed.
-    """
+def replay(db: Connection, id_: str, which: Sequence[int], now: int, *, room: Room) -> int:
+    """Queue events of the log that are over anew, at the end; returns how many."""
     events = deliveries.take_finished(db, id_, which)
     for event in events:
         add(db, (id_,), event, now, room=room)

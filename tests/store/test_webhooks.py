@@ -152,7 +152,8 @@ async def test_what_failed_is_replayed_at_the_end_with_the_same_name(database: D
         add(db, event("a"), event("b"), event("c"))
         webhooks.gave_up(db, "one", number(db, "a"), FAILURE)
         webhooks.took(db, "one", number(db, "b"), answer=200, now=3)
-        assert webhooks.replay(db, "one", None, 4, room=ROOM) == 1
+        ((failed, _),) = deliveries.replayable(db, "one", None)
+        assert webhooks.replay(db, "one", [failed], 4, room=ROOM) == 1
         assert due(db) == ["c"]
         webhooks.took(db, "one", number(db, "c"), answer=200, now=5)
         assert due(db) == ["a"]
