@@ -136,7 +136,7 @@ async def _close(services: Services) -> None:
     try:
         async with asyncio.timeout(_PUSH_CLOSE_SECONDS):
             await services.push.close()
-            await services.webhooks.close()
+            await services.webhooks.senders.close()
     except TimeoutError:
         logger.warning("connections did not close in time")
     services.accounts.close()
@@ -204,7 +204,7 @@ async def running(
     """
     async with open_appliance(config, passphrase) as parts:
         sys.setswitchinterval(_SWITCH_SECONDS)
-        await parts.services.webhooks.begin()
+        await parts.services.webhooks.senders.begin()
         runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
@@ -216,7 +216,7 @@ async def running(
                 errors = parts.services.status.job_errors
                 background = [
                     group.create_task(run_jobs(work, errors)),
-                    group.create_task(run_receivers(parts.services.webhooks, errors)),
+                    group.create_task(run_receivers(parts.services.webhooks.senders, errors)),
                 ]
                 yield parts
                 for task in background:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,23 +10,13 @@ from functools import partial
 
 import msgspec
 
-from appliance.config.webhook import MOST_RECEIVERS, WebhookConfig
-from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.mdm.event import Said, event_of
 from appliance.services.clock import now_ms
-from appliance.services.deliveries import DeliveryService, Sent
+from appliance.services.deliveries import Sent
 from appliance.services.paging import entries_before
-from appliance.services.receivers import (
-    AddedReceivers,
-    Receiver,
-    added_receiver,
-    configured_receivers,
-    given_key,
-    new_secret,
-    tls_of,
-)
-from appliance.services.vault import Vault
-from appliance.store import deliveries, events, receivers, webhooks
+from appliance.services.receivers import Receiver
+from appliance.services.senders import Senders
+from appliance.store import deliveries, events, webhooks
 from appliance.store.database import Connection, Database
 from appliance.store.deliveries import Delivery
 from appliance.store.rooms import Room
@@ -49,49 +38,21 @@ class Webhook:
 
 
 class WebhookService:
-    """Tells receivers of what devices say. Without a receiver it does nothing."""
+    """Tells receivers of what devices say. Without a receiver it does nothing.
 
-    def __init__(self, database: Database, config: WebhookConfig, vault: Vault) -> None:
-        """Read the secret and the trust anchor.
+    `senders` are what delivers; through them receivers come and go.
+    """
 
-        Raises:
-            ConfigError: one of the files cannot be used.
-        """
-        self.changed = asyncio.Event()  # receivers came or went
+    def __init__(self, database: Database, senders: Senders) -> None:
         self._database = database
-        self._added = AddedReceivers(vault)
-        self._config = config
-        self._tls = tls_of(config)
-        self._changing = asyncio.Lock()
+        self.senders = senders
         self._told = False  # something, since the last commit
-        self._senders: dict[str, DeliveryService] = {}
-        for receiver in configured_receivers(config):
-            self._take(receiver)
         database.after_commit.append(self._committed)
 
     @property
     def enabled(self) -> bool:
         """Whether there is anybody to tell."""
-        return bool(self._senders)
-
-    @property
-    def senders(self) -> Sequence[DeliveryService]:
-        """What delivers, one for each receiver."""
-        return tuple(self._senders.values())
-
-    async def begin(self) -> None:
-        """Know the receivers, and forget others with what waits for them."""
-        for receiver in await self._database.read(self._added.load):
-            if receiver.id not in self._senders:
-                self._take(receiver)
-        ids = tuple(self._senders)
-        if await self._database.read(webhooks.known) != set(ids):
-            await self._database.write(partial(webhooks.keep_only, ids=ids))
-
-    async def close(self) -> None:
-        """Close all connections to receivers."""
-        for sender in self.senders:
-            await sender.close()
+        return bool(self.senders.ids)
 
     def tell(
         self, db: Connection, said: Said, raw: bytes, now: int, *, tally: int | None = None
@@ -105,81 +66,8 @@ class WebhookService:
         at = datetime.fromtimestamp(now / 1000, UTC)
         event = event_of(said, raw, event_id=str(uuid.uuid4()), at=at, tally=tally)
         if event is not None:
-            webhooks.add(db, tuple(self._senders), event, now, room=_ROOM)
+            webhooks.add(db, self.senders.ids, event, now, room=_ROOM)
             self._told = True
-
-    async def add(self, url: str, secret: str | None, *, by: str) -> tuple[Webhook, str]:
-        """Tell this receiver from now on; returns it and the secret that signs.
-
-        Args:
-            secret: None makes one.
-
-        Raises:
-            InvalidRequest: address or secret cannot be used, or there are too many receivers.
-            Conflict: it is a receiver already.
-        """
-        secret = secret or new_secret()
-        receiver, now = added_receiver(url, given_key(secret)), now_ms()
-
-        def unit(db: Connection) -> WebhookState:
-            known = webhooks.known(db)
-            if receiver.id in known:
-                raise _exists(receiver)
-            if len(known) >= MOST_RECEIVERS:
-                raise InvalidRequest(f"there are {MOST_RECEIVERS} receivers, as many as may be")
-            self._added.put(db, receiver, now)
-            events.add(db, "webhook.added", now, data={"id": receiver.id, "by": by})
-            return webhooks.add_receiver(db, receiver.id)
-
-        async with self._changing:
-            state = await self._database.write(unit)
-            self._take(receiver)
-        return Webhook(receiver=receiver, state=state), secret
-
-    async def rotate(self, id_: str, secret: str | None, *, by: str) -> tuple[Receiver, str]:
-        """Sign with another secret, and for a day with the former one as well; returns the new one.
-
-        Raises:
-            NotFound: there is no such receiver.
-            Conflict: it stands in the configuration.
-            InvalidRequest: the secret cannot be used.
-        """
-        secret = secret or new_secret()
-        key, now = given_key(secret), now_ms()
-        async with self._changing:
-            sender = self._added_sender(id_)
-            receiver = sender.receiver.with_key(key, now)
-
-            def unit(db: Connection) -> None:
-                self._added.put(db, receiver, now)
-                events.add(db, "webhook.rotated", now, data={"id": id_, "by": by})
-
-            await self._database.write(unit)
-            sender.receiver = receiver
-        return receiver, secret
-
-    async def remove(self, id_: str, *, by: str) -> None:
-        """Tell a receiver nothing more, and forget what waits for it.
-
-        Raises:
-            NotFound: there is no such receiver.
-            Conflict: it stands in the configuration.
-        """
-        now = now_ms()
-
-        def unit(db: Connection) -> None:
-            receivers.remove(db, id_)
-            events.add(db, "webhook.removed", now, data={"id": id_, "by": by})
-
-        async with self._changing:
-            sender = self._added_sender(id_)
-            await self._database.write(unit)
-            self._senders = {key: one for key, one in self._senders.items() if key != id_}
-            self.changed.set()
-            while await self._database.write(partial(deliveries.clear, webhook_id=id_)):
-                pass
-            await self._database.write(partial(webhooks.remove, id_=id_))
-            await sender.close()
 
     async def listing(self) -> list[Webhook]:
         """Return the receivers and how they do: those of the configuration, then the others."""
@@ -201,7 +89,7 @@ class WebhookService:
             NotFound: there is no such receiver.
             InvalidRequest: a cursor that is not one of ours.
         """
-        sender, before = self._sender(id_), entries_before(cursor)
+        sender, before = self.senders.get(id_), entries_before(cursor)
         read = partial(
             deliveries.log, webhook_id=sender.receiver.id, before=before, limit=limit + 1,
             status=status,
@@ -216,7 +104,7 @@ class WebhookService:
         Raises:
             NotFound: there is no such receiver.
         """
-        sender = self._sender(id_)
+        sender = self.senders.get(id_)
         event_id = str(uuid.uuid4())
         event = {"topic": TEST_TOPIC, "event_id": event_id, "created_at": datetime.now(UTC)}
         sent = await sender.send(event_id, msgspec.json.encode(event))
@@ -236,7 +124,7 @@ class WebhookService:
         Raises:
             NotFound: there is no such receiver.
         """
-        sender, now = self._sender(id_), now_ms()
+        sender, now = self.senders.get(id_), now_ms()
         receiver = sender.receiver.id
 
         found = await self._database.read(
@@ -256,32 +144,11 @@ class WebhookService:
         sender.work.set()
         return replayed
 
-    def _sender(self, id_: str) -> DeliveryService:
-        if id_ not in self._senders:
-            raise NotFound("webhook", id_, fix="`appliance webhook list` has them")
-        return self._senders[id_]
-
-    def _added_sender(self, id_: str) -> DeliveryService:
-        sender = self._sender(id_)
-        if not sender.receiver.is_added:
-            raise Conflict(
-                f"the webhook {id_} stands in the configuration",
-                code="webhook.configured",
-                fix="change `webhook.urls` or `webhook.secret_file`, then start the server again",
-            )
-        return sender
-
-    def _take(self, receiver: Receiver) -> None:
-        # A new dictionary, because the writer's thread reads it.
-        sender = DeliveryService(self._database, receiver, self._config, self._tls)
-        self._senders = {**self._senders, receiver.id: sender}
-        self.changed.set()
-
     def _committed(self) -> None:
         # The next transaction begins after this: nothing that it tells can be missed.
         if self._told:
             self._told = False
-            for sender in self._senders.values():
+            for sender in self.senders:
                 sender.work.set()
 
 
@@ -297,11 +164,3 @@ def _pieces(found: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
             piece, room = [], _PIECE_BYTES
     if piece:
         yield piece
-
-
-def _exists(receiver: Receiver) -> Conflict:
-    return Conflict(
-        f"{receiver.shown_url} is a receiver already",
-        code="webhook.exists",
-        fix=f"`appliance webhook rotate {receiver.id}` gives it another secret",
-    )

@@ -65,10 +65,9 @@ def keep_only(db: Connection, ids: Sequence[str]) -> None:
     )
 
 
-def add_receiver(db: Connection, id_: str) -> WebhookState:
+def add_receiver(db: Connection, id_: str) -> None:
     """Know this receiver, too."""
     db.execute("INSERT INTO webhooks (id) VALUES (?)", (id_,))
-    return _state(db.execute(f"{_SELECT} WHERE id = ?", (id_,)).fetchone())
 
 
 def remove(db: Connection, id_: str) -> None:

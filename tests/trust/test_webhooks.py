@@ -19,6 +19,7 @@ from appliance.config.webhook import WebhookConfig
 from appliance.errors import ConfigError
 from appliance.mdm.command import parse_result
 from appliance.outbound import Answered, Outcome, Poster, Unreachable
+from appliance.services.senders import Senders
 from appliance.services.vault import Vault
 from appliance.services.webhooks import WebhookService
 from appliance.simulator.apns_certificates import ApnsAuthority
@@ -208,8 +209,9 @@ async def test_f06_the_queue_of_a_dead_receiver_is_bounded_and_what_is_dropped_i
 ) -> None:
     database = await Database.open(tmp_path / "appliance.db")
     config = WebhookConfig(urls=("http://127.0.0.1:9/",))
-    service = WebhookService(database, config, VAULT)
-    await service.begin()
+    senders = Senders(database, config, VAULT)
+    service = WebhookService(database, senders)
+    await senders.begin()
     body = Plist({"UDID": "A", "Status": "Idle"})
     said, raw = parse_result(body), dumps(body)
 
@@ -238,8 +240,9 @@ async def test_f06_a_device_that_says_very_much_takes_the_room_of_no_other(
     tmp_path: Path,
 ) -> None:
     database = await Database.open(tmp_path / "appliance.db")
-    service = WebhookService(database, WebhookConfig(urls=("http://127.0.0.1:9/",)), VAULT)
-    await service.begin()
+    senders = Senders(database, WebhookConfig(urls=("http://127.0.0.1:9/",)), VAULT)
+    service = WebhookService(database, senders)
+    await senders.begin()
 
     def tell(db: Connection, name: str, times: int) -> None:
         body = Plist({"UDID": name, "Status": "Idle"})

@@ -34,7 +34,7 @@ def config(config: Config) -> Config:
 @pytest.fixture
 async def added(api: ApiClient, receiver: Receiver) -> dict[str, Any]:
     """What was answered to whoever added the receiver."""
-    await api.parts.services.webhooks.begin()
+    await api.parts.services.webhooks.senders.begin()
     url = receiver.url.replace("//", f"//name:{_HIDDEN}@") + f"?key={_HIDDEN}"
     answer = await api.call("POST", _PATH, {"url": url})
     assert answer.status == 201, answer

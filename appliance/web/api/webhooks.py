@@ -108,16 +108,16 @@ async def listing(request: web.Request) -> web.Response:
 async def add(request: web.Request) -> web.Response:
     """Tell a receiver, too."""
     body = await body_of(request, WebhookBody)
-    webhook, secret = await services_of(request).webhooks.add(
+    receiver, secret = await services_of(request).webhooks.senders.add(
         body.url, body.secret, by=caller_of(request).name
     )
-    return answer(_secret_answer(webhook.receiver, secret), status=201, secret=True)
+    return answer(_secret_answer(receiver, secret), status=201, secret=True)
 
 
 async def rotate(request: web.Request) -> web.Response:
     """Sign with another secret."""
     body = await body_of(request, SecretBody)
-    receiver, secret = await services_of(request).webhooks.rotate(
+    receiver, secret = await services_of(request).webhooks.senders.rotate(
         request.match_info["id"], body.secret, by=caller_of(request).name
     )
     return answer(_secret_answer(receiver, secret), secret=True)
@@ -125,7 +125,9 @@ async def rotate(request: web.Request) -> web.Response:
 
 async def remove(request: web.Request) -> web.Response:
     """Tell a receiver nothing more."""
-    await services_of(request).webhooks.remove(request.match_info["id"], by=caller_of(request).name)
+    await services_of(request).webhooks.senders.remove(
+        request.match_info["id"], by=caller_of(request).name
+    )
     return web.Response(status=204)
 
 
