@@ -77,7 +77,8 @@ def added_receiver(url: str, key: bytes) -> Receiver:
         raise InvalidRequest(
             "this is no address of a receiver",
             pointer="/url",
-            fix="such as https://host/path: http or https, no fragment, other letters escaped",
+            why="events are posted to http and https alone",
+            fix="such as https://host/path, without a fragment, other letters escaped",
         )
     return Receiver(id=_id(url), url=url, key=key, is_added=True)
 

@@ -95,7 +95,11 @@ class Senders:
             if receiver.id in known:
                 raise _exists(receiver)
             if len(known) >= MOST_RECEIVERS:
-                raise InvalidRequest(f"there are {MOST_RECEIVERS} receivers, as many as may be")
+                raise InvalidRequest(
+                    f"there are {MOST_RECEIVERS} receivers, as many as may be",
+                    why="each message of a device is stored once for each of them",
+                    fix="`appliance webhook rm` removes one",
+                )
             self._added.put(db, receiver, now)
             events.add(db, "webhook.added", now, data={"id": receiver.id, "by": by})
             webhooks.add_receiver(db, receiver.id)
@@ -156,6 +160,7 @@ class Senders:
             raise Conflict(
                 f"the webhook {id_} stands in the configuration",
                 code="webhook.configured",
+                why="two places that say another thing of one receiver would contradict each other",
                 fix="change `webhook.urls` or `webhook.secret_file`, then start the server again",
             )
         return sender
@@ -171,5 +176,6 @@ def _exists(receiver: Receiver) -> Conflict:
     return Conflict(
         f"{receiver.shown_url} is a receiver already",
         code="webhook.exists",
+        why="it would be told everything twice",
         fix=f"`appliance webhook rotate {receiver.id}` gives it another secret",
     )
