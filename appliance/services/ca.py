@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 # A CertRep, and the serial number of the certificate that it delivers.
 _Reply: TypeAlias = tuple[bytes, str | None]
 
+_LONG_MESSAGE = 8 * 1024  # devices send less; a stranger's takes 10 ms, and no device waits for it
 _RETRY_MS = 5 * MINUTE  # how long a lost reply may be asked for again
 
 
@@ -58,6 +59,7 @@ class CertificateAuthority:
         self._config = config
         self._issuer = IdentityIssuer(own.ca_certificate, own.ca_key, organization=organization)
         self._rounds: Rounds[bytes, _Reply] = Rounds(self._steps, database.write)
+        self._long_rounds: Rounds[bytes, _Reply] = Rounds(self._steps, database.write)
         self._revocations = RevocationList(database, own.ca_certificate, own.ca_key)
 
     @property
@@ -77,7 +79,8 @@ class CertificateAuthority:
             MalformedMessage, BadSignature, UnsupportedAlgorithm: nothing that can be answered.
             Busy: the store cannot take the certificate now, or the clock is wrong.
         """
-        reply, serial = await self._rounds.ask(pki_message)
+        rounds = self._rounds if len(pki_message) <= _LONG_MESSAGE else self._long_rounds
+        reply, serial = await rounds.ask(pki_message)
         if serial is not None:
             logger.info("certificate issued", extra={logs.SERIAL: serial})
         return reply

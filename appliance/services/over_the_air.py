@@ -12,7 +12,7 @@ import secrets
 
 from appliance import logs
 from appliance.config import Config
-from appliance.errors import NotAuthorized
+from appliance.errors import Busy, NotAuthorized
 from appliance.mdm.attributes import DeviceAttributes, parse_attributes
 from appliance.services.ca import challenge_sha256, profile_reference
 from appliance.services.clock import MINUTE, now_ms
@@ -29,6 +29,8 @@ from appliance.wire import cms
 from appliance.wire.cms import Signer
 
 logger = logging.getLogger(__name__)
+
+_MOST_WAITING = 100
 
 
 class OverTheAir:
@@ -51,6 +53,8 @@ class OverTheAir:
         self._profiles = profiles
         self._identities = device_identities(config.enroll)
         self._enrolling = enrolling
+        self._reading = asyncio.Semaphore(1)
+        self._waiting = 0  # to be read
 
     async def begin(self, code: str) -> bytes:
         """Return what asks a device to say who it is, with a challenge of this link.
@@ -84,7 +88,7 @@ class OverTheAir:
             Conflict: `push_certificate.missing`.
             ClockWrong: a certificate made now would be of no use.
         """
-        signer, attributes = await asyncio.to_thread(_read, message)
+        signer, attributes = await self._read(message)
         topic = await self._profiles.topic()
         ours = await self._database.read(lambda db: certificates.by_sha256(db, signer.sha256))
         if ours is None:
@@ -102,7 +106,7 @@ class OverTheAir:
         """
         link = await self._enrolling.open_link(code)
         topic = await self._profiles.topic()
-        signer, attributes = await asyncio.to_thread(_read, message)
+        signer, attributes = await self._read(message)
         proven = await self._prove(signer, link.code)
         challenge, now = secrets.token_urlsafe(24), now_ms()
         expires_at = challenge_expiry(self._config.scep, link, now)
@@ -117,6 +121,17 @@ class OverTheAir:
 
         await self._database.write(unit)
         return await self._profiles.enrollment(topic, challenge)
+
+    async def _read(self, message: bytes) -> tuple[Signer, DeviceAttributes]:
+        """Read one after the other: strangers must not keep all threads busy."""
+        if self._waiting >= _MOST_WAITING:
+            raise Busy("too many signed messages at the same time")
+        self._waiting += 1
+        try:
+            async with self._reading:
+                return await asyncio.to_thread(_read, message)
+        finally:
+            self._waiting -= 1
 
     async def _identify(self, signer: Signer, attributes: DeviceAttributes, topic: str) -> bytes:
         """Phase 2: signed by the identity that Apple gave the device."""

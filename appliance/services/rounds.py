@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -63,6 +64,8 @@ class Rounds(Generic[Question, Answer]):
         self._store = store
         self._waiting: list[_Asked[Answer]] = []
         self._task: asyncio.Task[None] | None = None
+        # Its own: what strangers make others do in threads must keep nobody waiting here.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rounds")
 
     async def ask(self, question: Question) -> Answer:
         """Return the answer, or raise what it failed by."""
@@ -81,13 +84,19 @@ class Rounds(Generic[Question, Answer]):
                 while now:
                     await self._take_step(now)
                     now = [asked for asked in now if not asked.answer.done()]
+            except (
+                Exception
+            ):  # no thread or no memory to be had: others wait who may have more luck
+                logger.exception("a round was given up")
             finally:
                 for asked in now:
                     asked.fail(_given_up())
 
     async def _take_step(self, round_: Sequence[_Asked[Answer]]) -> None:
         stored: list[tuple[_Asked[Answer], asyncio.Future[Any]]] = []
-        for asked, step in zip(round_, await asyncio.to_thread(_take, round_), strict=True):
+        loop = asyncio.get_running_loop()
+        steps = await loop.run_in_executor(self._thread, _take, round_)
+        for asked, step in zip(round_, steps, strict=True):
             if isinstance(step, _Done):
                 asked.give(step.answer)
             elif isinstance(step, Exception):

@@ -9,7 +9,8 @@ LARGEST_LIMIT = 4 * 1024 * 1024
 
 # A certificate inside SignedData is nine levels deep. The element limit bounds the time.
 _MAX_DEPTH = 16
-_MAX_ELEMENTS = 16_384
+_MAX_ELEMENTS = 4_096
+_BYTES_PER_ELEMENT = 512  # of a long message; `openssl cms -stream` makes pieces of 1 KiB and more
 _MAX_LENGTH_BYTES = 4
 
 _CONSTRUCTED = 0x20
@@ -36,14 +37,15 @@ def ber2der(data: bytes, *, limit: int = DEFAULT_LIMIT, thorough: bool = True) -
             are indefinite there.
 
     Raises:
-        MalformedMessage: longer than `limit`, deeper than 16 levels, more than 16,384
-            elements, trailing bytes, or not BER.
+        MalformedMessage: longer than `limit`, deeper than 16 levels, more than 4,096
+            elements (8,192 where `limit` is 4 MiB), trailing bytes, or not BER.
 
     Source: X.690 sections 8.1.3 (lengths), 8.7.3 (constructed octet strings), 10.1, 10.2.
     """
     if len(data) > min(limit, LARGEST_LIMIT):
         raise MalformedMessage("the message is too long")
-    converter = _Converter(data, thorough=thorough)
+    most = max(_MAX_ELEMENTS, limit // _BYTES_PER_ELEMENT)
+    converter = _Converter(data, most, thorough=thorough)
     der, end = converter.element(0, len(data), 1)
     if end != len(data):
         raise MalformedMessage("bytes follow the message")
@@ -79,15 +81,16 @@ def header(tag: int, length: int) -> bytes:
 class _Converter:
     """One pass over one message; offsets never move backwards, so time is linear."""
 
-    def __init__(self, data: bytes, *, thorough: bool) -> None:
+    def __init__(self, data: bytes, most: int, *, thorough: bool) -> None:
         self._data = data
+        self._most = most
         self._thorough = thorough
         self._elements = 0
 
     def element(self, start: int, limit: int, depth: int) -> tuple[bytes, int]:
         """Return the DER of the element at `start` and the offset behind it."""
         self._elements += 1
-        if self._elements > _MAX_ELEMENTS:
+        if self._elements > self._most:
             raise MalformedMessage("the message has too many elements")
         tag, length, offset = _read_header(self._data, start, limit)
         primitive = not tag & _CONSTRUCTED

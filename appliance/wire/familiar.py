@@ -63,7 +63,7 @@ class Familiar(Generic[T]):
         Raises:
             BadSignature: familiar, but digest or signature do not match.
         """
-        for start in self._starts:
+        for start in tuple(self._starts):  # long messages are learned from in threads
             shape = self._shapes.get(message[:start])
             if shape is not None and _fits(shape, message):
                 _check(shape, message, content)
@@ -116,10 +116,10 @@ class Familiar(Generic[T]):
                 self._kept.append(beginning)
             else:
                 place = secrets.randbelow(_MOST_SHAPES)
-                del self._shapes[self._kept[place]]
+                self._shapes.pop(self._kept[place], None)
                 self._kept[place] = beginning
         if len(self._starts) >= _MOST_STARTS:
-            del self._starts[next(iter(self._starts))]
+            self._starts.pop(next(iter(tuple(self._starts))), None)
         self._shapes[beginning] = shape
         self._starts[len(beginning)] = None
 

@@ -7,6 +7,8 @@ import sqlite3
 import time
 from typing import Any
 
+import pytest
+
 from appliance.errors import Busy
 from appliance.services.rounds import Rounds, Steps, Unit
 
@@ -169,3 +171,24 @@ async def test_others_are_heard_during_a_long_round() -> None:
     async with asyncio.timeout(SECONDS):
         await asyncio.gather(listen(), *map(ask, range(5)))
     assert max(silences) < 0.2, "a round takes half a second"
+
+
+async def test_a_round_that_cannot_be_held_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rounds: Rounds[int, int] = Rounds(doubled, open_store())
+    loop = asyncio.get_running_loop()
+    in_thread, refused = loop.run_in_executor, 0
+
+    def run(*arguments: Any) -> Any:
+        nonlocal refused
+        if refused < 1:
+            refused += 1
+            raise RuntimeError("can't start new thread")
+        return in_thread(*arguments)
+
+    monkeypatch.setattr(loop, "run_in_executor", run)
+    async with asyncio.timeout(SECONDS):
+        answers = await asyncio.gather(*map(rounds.ask, range(40)), return_exceptions=True)
+    assert {type(answer) for answer in answers[:32]} == {Busy}
+    assert answers[32:] == [2 * number for number in range(32, 40)]
