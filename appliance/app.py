@@ -32,6 +32,7 @@ from appliance.services.vault import Vault
 from appliance.services.vault_proof import store_proof
 from appliance.store.database import Database
 from appliance.tasks.jobs import jobs
+from appliance.tasks.receivers import run_receivers
 from appliance.tasks.supervisor import run_jobs
 from appliance.web import site
 from appliance.web.admission import ADMISSION
@@ -133,7 +134,9 @@ async def open_appliance(config: Config, passphrase: Ask = ask_nobody) -> AsyncI
 
 async def _close(services: Services) -> None:
     try:
-        await asyncio.gather(_within(services.push.close()), _within(services.webhooks.close()))
+        await asyncio.gather(
+            _within(services.push.close()), _within(services.webhooks.senders.close())
+        )
     finally:
         services.accounts.close()
 
@@ -208,7 +211,7 @@ async def running(
     """
     async with open_appliance(config, passphrase) as parts:
         sys.setswitchinterval(_SWITCH_SECONDS)
-        await parts.services.webhooks.begin()
+        await parts.services.webhooks.senders.begin()
         runners = await _start_listening(parts, demo=demo)
         # What was imported and built lives as long as the process: the collector may skip it.
         gc.collect()
@@ -217,9 +220,14 @@ async def running(
         work = jobs(parts.services, parts.tls)
         try:
             async with asyncio.TaskGroup() as group:
-                background = group.create_task(run_jobs(work, parts.services.status.job_errors))
+                errors = parts.services.status.job_errors
+                background = [
+                    group.create_task(run_jobs(work, errors)),
+                    group.create_task(run_receivers(parts.services.webhooks.senders, errors)),
+                ]
                 yield parts
-                background.cancel()
+                for task in background:
+                    task.cancel()
         finally:
             parts.directory.socket.unlink(missing_ok=True)
             async with asyncio.TaskGroup() as group:

@@ -26,6 +26,7 @@ from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import RenewalService
 from appliance.services.repeats import Repeats
 from appliance.services.secrets import SecretService
+from appliance.services.senders import Senders
 from appliance.services.sessions import SessionService
 from appliance.services.status import StatusService
 from appliance.services.strangers import Strangers
@@ -51,7 +52,7 @@ def build_services(
     push = PushService(database, push_certificates, config.push, directory.run, live)
     ca = CertificateAuthority(database, keys, config.scep, config.server.organization)
     backups = BackupService(database, directory, config)
-    webhooks = WebhookService(database, config.webhook)
+    webhooks = WebhookService(database, Senders(database, config.webhook, vault))
     sessions = SessionService(database, config.auth)
     commands = _commands(config, database, vault, repeats, push, live, webhooks)
     status = _status(config, database, push, ca, backups, tls, webhooks)

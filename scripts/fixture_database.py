@@ -30,10 +30,12 @@ async def _fill(server: RunningServer) -> None:
         confirm = {"serial_number": (await api.device(active.id))["serial_number"] or active.id}
         await api.queue(active.id, "DeviceLock", confirm=confirm, parameters={"PIN": "123456"})
         await api.delete(f"/api/v1/commands/{await api.queue(blocked.id)}")
+        await api.enqueue([active.id, blocked.id], "ProvisioningProfileList")
         await api.post(f"/api/v1/devices/{blocked.id}/block")
         await gone.check_out()
         link = await api.new_link(uses=3)
         await session.get(f"{link.url}/ota.mobileconfig")
+        await api.post("/api/v1/webhooks", {"url": f"http://127.0.0.1:{free_port()}/added"})
         await api.post("/api/v1/users", {"name": "Aki", "password": "correct horse battery"})
 
 

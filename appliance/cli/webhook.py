@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,11 +16,15 @@ from appliance.errors import InvalidRequest
 
 _PATH = "/api/v1/webhooks"
 _RECEIVER = click.argument("name", metavar="[ID]", required=False)
+_SECRET_FILE = click.option(
+    "--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="Its text signs what is sent. Default: a new secret.",
+)  # fmt: skip
 
 
 @click.group(cls=Group)
 def webhook() -> None:
-    """Receivers of what devices say. `webhook.urls` in appliance.toml names them."""
+    """Receivers of what devices say. `webhook.urls` names some; others are added here."""
 
 
 @webhook.command("list")
@@ -27,12 +33,56 @@ def listing(settings: Settings) -> None:
     """List the receivers and how they do."""
     answer = call(settings, "GET", _PATH)
     columns: Columns = {
-        "ID": "id", "URL": "url", "STATE": "state", "WAITING": "waiting",
+        "ID": "id", "URL": "url", "ADDED": "added", "STATE": "state", "WAITING": "waiting",
         "DELIVERED": "delivered", "FAILED": "failed", "DROPPED": "dropped",
         "LAST": time_of("delivered_at"), "PROBLEM": "problem",
     }  # fmt: skip
-    empty = "no receivers; `webhook.urls` in appliance.toml names them"
+    empty = "no receivers; `appliance webhook add URL` adds one"
     print_list(answer, columns, as_json=settings.json, empty=empty)
+
+
+@webhook.command()
+@click.argument("url")
+@_SECRET_FILE
+@click.pass_obj
+def add(settings: Settings, url: str, secret_file: Path | None) -> None:
+    """Send events to URL, too, and print the secret that signs them, this once.
+
+    URL may be "-": then it is read from standard input, where other users of this machine do
+    not see it. What it holds beside host and path is not shown again.
+    """
+    if url == "-":
+        url = sys.stdin.readline().strip()
+    body = {"url": url, **_secret(secret_file)}
+    answer = call(settings, "POST", _PATH, body=body)
+    _print_secret(settings, answer, f"webhook {answer['id']} is sent what devices say")
+
+
+@webhook.command()
+@_RECEIVER
+@_SECRET_FILE
+@click.pass_obj
+def rotate(settings: Settings, name: str | None, secret_file: Path | None) -> None:
+    """Sign with another secret, and for a day with the former one as well.
+
+    ID may be left out where there is one receiver.
+    """
+
+    async def send(client: Client) -> Any:
+        path = f"{_PATH}/{await _receiver(client, name)}/rotate"
+        return await client.call("POST", path, body=_secret(secret_file))
+
+    answer = run(settings, send)
+    _print_secret(settings, answer, f"webhook {answer['id']} has another secret")
+
+
+@webhook.command()
+@click.argument("name", metavar="ID")
+@click.pass_obj
+def rm(settings: Settings, name: str) -> None:
+    """Remove a receiver that was added, with what waits for it."""
+    call(settings, "DELETE", f"{_PATH}/{segment(name)}")
+    note(f"webhook {name} is removed")
 
 
 @webhook.command()
@@ -100,6 +150,18 @@ def replay(settings: Settings, name: str | None, deliveries: tuple[int, ...]) ->
 
     answer = run(settings, send)
     print_done(answer, f"{answer['replayed']} events are sent again", as_json=settings.json)
+
+
+def _secret(file: Path | None) -> dict[str, str]:
+    return {} if file is None else {"secret": file.read_text("utf-8").strip()}
+
+
+def _print_secret(settings: Settings, answer: Any, done: str) -> None:
+    if settings.json:
+        print_json(answer)
+        return
+    click.echo(answer["secret"])
+    note(f"{done}; keep the secret safe, it is not shown again")
 
 
 async def _receiver(client: Client, name: str | None) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from appliance.config.checks import check_choice, check_duration, duration_ms
 from appliance.errors import ConfigError
 
-_MOST_URLS = 10
+MOST_RECEIVERS = 10
 _MOST_RETRIES = 20
 _LONGEST_URL = 2048
 _LONGEST_TIMEOUT = "10s"
@@ -30,8 +30,8 @@ class WebhookConfig:
     def __post_init__(self) -> None:
         for url in self.urls:
             _check_receiver(url)
-        if len(set(self.urls)) != len(self.urls) or len(self.urls) > _MOST_URLS:
-            raise ConfigError(f"webhook.urls must be at most {_MOST_URLS} different ones")
+        if len(set(self.urls)) != len(self.urls) or len(self.urls) > MOST_RECEIVERS:
+            raise ConfigError(f"webhook.urls must be at most {MOST_RECEIVERS} different ones")
         check_choice("webhook.format", self.format, ("micromdm",))
         check_duration("webhook.timeout", self.timeout)
         if duration_ms(self.timeout) > duration_ms(_LONGEST_TIMEOUT):
@@ -48,19 +48,20 @@ class WebhookConfig:
         return duration_ms(self.timeout) / 1000
 
 
-def _check_receiver(url: str) -> None:
-    """Accept what can be sent to; the message does not repeat it, for it may hold a secret."""
+def is_receiver(url: str) -> bool:
+    """Tell whether events can be sent to this address."""
     is_text = url.isascii() and url.isprintable() and " " not in url
     try:
         parts = urlsplit(url)
         is_usable = bool(parts.hostname) and parts.port != 0 and not parts.fragment
     except ValueError:
-        is_usable = False
-        parts = urlsplit("")
-    if not (is_text and is_usable and len(url) <= _LONGEST_URL) or parts.scheme not in (
-        "http",
-        "https",
-    ):
+        return False
+    return is_text and is_usable and len(url) <= _LONGEST_URL and parts.scheme in ("http", "https")
+
+
+def _check_receiver(url: str) -> None:
+    """Accept what can be sent to; the message does not repeat it, for it may hold a secret."""
+    if not is_receiver(url):
         raise ConfigError(
             "webhook.urls must be addresses such as https://host/path",
             fix="http or https, no fragment, other letters escaped",

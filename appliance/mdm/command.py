@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from xml.sax.saxutils import escape
 
 from appliance.errors import MalformedMessage
 from appliance.mdm.enrollment import EnrollmentID
@@ -114,6 +115,16 @@ def encode_command(command_uuid: str, command: Mapping[str, Value]) -> bytes:
     return dumps({"Command": dict(command), "CommandUUID": command_uuid})
 
 
+def addressed(payload: bytes, command_uuid: str) -> bytes:
+    """Return a command that was encoded with an empty CommandUUID with this one; others as is."""
+    if not payload.endswith(_UNADDRESSED):
+        return payload
+    return payload[: -len(_UNADDRESSED)] + _ADDRESS.format(escape(command_uuid)).encode()
+
+
+# A command's last key; whoever writes one of their own gives it a CommandUUID that is not empty.
+_ADDRESS = "\t<key>CommandUUID</key>\n\t<string>{}</string>\n</dict>\n</plist>\n"
+_UNADDRESSED = _ADDRESS.format("").encode()
 _STATUSES = {str(status): status for status in Status}
 _IDLE = Status.IDLE
 

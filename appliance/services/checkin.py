@@ -158,8 +158,9 @@ class CheckinService:
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
             facts = device.from_authenticate(message)
-            proven = exchange is not None and exchange.proven
-            devices.put_facts(db, device_id, replace(facts, is_identity_proven=proven))
+            if exchange is not None:
+                facts = replace(facts, is_identity_proven=exchange.proven)
+            devices.put_facts(db, device_id, facts)
             link = _reference(certificate.link_code)
             events.add(db, "device.authenticated", now, enrollment_id=device_id, link=link)
             return None

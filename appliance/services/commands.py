@@ -7,13 +7,13 @@ import base64
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from appliance import logs
 from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.mdm.catalogue import build_command
-from appliance.mdm.command import CommandResult, Status, encode_command, holds_secret
+from appliance.mdm.command import CommandResult, Status, addressed, encode_command, holds_secret
 from appliance.mdm.profile import enrollment_profile_identifier
 from appliance.services.clock import now_ms
 from appliance.services.command_orders import (
@@ -35,6 +35,7 @@ from appliance.services.command_orders import (
 from appliance.services.identity import check_dates
 from appliance.services.live import LiveEvents
 from appliance.services.paging import entries_before
+from appliance.services.payloads import Payloads, Written
 from appliance.services.repeats import Repeats
 from appliance.services.results import apply_result
 from appliance.services.vault import Vault
@@ -59,12 +60,20 @@ from appliance.wire.cms import Signer
 logger = logging.getLogger(__name__)
 
 _MOST_TARGETS = 10_000
-_MOST_BYTES = 128 << 20  # of one order; all its commands are in memory together
 _LONGEST_WAIT_SECONDS = 3600
 
 _SECRET_ANSWERS = frozenset({
     "ActivationLockBypassCode", "RequestUnlockToken", "RotateFileVaultKey",
 })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """An order, read and written before any device waits for it."""
+
+    draft: Draft
+    dangerous: bool
+    written: Written | None  # None: each target gets a command of its own
 
 
 class CommandService:
@@ -84,6 +93,7 @@ class CommandService:
         self._webhooks = webhooks
         self._live = live
         self._vault = vault
+        self._payloads = Payloads(vault)
         self._repeats = repeats
         self._wake = wake
         self._management_profile = enrollment_profile_identifier(server_url)
@@ -121,9 +131,7 @@ class CommandService:
         if following is None:
             return None
         self._live.command("connected", enrollment.id, following.uuid, following.request_type)
-        if not following.sealed:
-            return following.payload
-        return self._vault.open("command", f"{following.uuid}:{enrollment.id}", following.payload)
+        return self._payloads.open(following.uuid, enrollment.id, following.payload)
 
     async def enqueue(self, order: CommandOrder) -> list[Queued]:
         """Queue one command for each target: all of them, or none.
@@ -138,16 +146,12 @@ class CommandService:
         """
         if not order.targets or len(order.targets) > _MOST_TARGETS:
             raise InvalidRequest(f"name 1 to {_MOST_TARGETS} targets", pointer="/targets")
-        draft = draft_of(order)
         now = now_ms()
         moments = moments_of(order, now)
-        # A long profile takes a while to read.
-        dangerous = await asyncio.to_thread(
-            is_dangerous, draft.request_type, draft.command, self._management_profile
-        )
+        prepared = await asyncio.to_thread(self._prepare, order)
 
         def queue(db: Connection) -> list[Queued]:
-            return self._queue(db, order, draft, moments, now, dangerous=dangerous)
+            return self._queue(db, order, prepared, moments, now)
 
         def unit(db: Connection) -> list[Queued]:
             return self._repeats.once(db, order.request, lambda: queue(db), list[Queued])
@@ -157,7 +161,7 @@ class CommandService:
             self._wake()
         logger.info(
             "commands queued",
-            extra={logs.REQUEST_TYPE: draft.request_type, logs.COUNT: len(queued)},
+            extra={logs.REQUEST_TYPE: prepared.draft.request_type, logs.COUNT: len(queued)},
         )
         return queued
 
@@ -265,26 +269,29 @@ class CommandService:
             await asyncio.sleep(min(0.25, left))
         return await self.get(command_uuid)
 
+    def _prepare(self, order: CommandOrder) -> _Prepared:
+        """Read an order and write what it says; a long profile takes a while."""
+        draft = draft_of(order)
+        has_own = draft.payload is None and draft.request_type == "ClearPasscode"
+        return _Prepared(
+            draft=draft,
+            dangerous=is_dangerous(draft.request_type, draft.command, self._management_profile),
+            written=None if has_own else self._payloads.write(draft, targets=len(order.targets)),
+        )
+
     def _queue(
-        self,
-        db: Connection,
-        order: CommandOrder,
-        draft: Draft,
-        moments: Moments,
-        now: int,
-        *,
-        dangerous: bool,
+        self, db: Connection, order: CommandOrder, prepared: _Prepared, moments: Moments, now: int
     ) -> list[Queued]:
+        draft, dangerous = prepared.draft, prepared.dangerous
         found = [target_of(db, name) for name in order.targets]
         targets = list({target.id: target for target in found}.values())
         dangerous = dangerous or any(lets_go(db, draft.request_type, one) for one in targets)
         if dangerous:
             check_danger(order, draft, targets)
-        first = self._make(db, draft, targets[0], moments)
-        _refuse_too_large(first[0].payload, len(targets))
-        made = [first, *(self._make(db, draft, one, moments) for one in targets[1:])]
+        made = [self._make(db, prepared, one, moments) for one in targets]
         rows = [row for row, _ in made]
-        commands.enqueue(db, rows, now)
+        shared = None if prepared.written is None else prepared.written.shared
+        commands.enqueue(db, rows, now, shared=shared)
         if order.reason or (dangerous and order.by):
             audit(db, order, rows, now)
         if order.push:
@@ -307,22 +314,25 @@ class CommandService:
         return replace(record, answer=answer, answer_sealed=False)
 
     def _make(
-        self, db: Connection, draft: Draft, target: Device, moments: Moments
+        self, db: Connection, prepared: _Prepared, target: Device, moments: Moments
     ) -> tuple[NewCommand, list[str]]:
         """Return the command for one target, and what may not work on it."""
+        draft, written = prepared.draft, prepared.written
         command_uuid = draft.uuid or str(uuid.uuid4())
-        if commands.exists(db, command_uuid, target.id):
+        if draft.uuid is not None and commands.exists(db, command_uuid, target.id):
             raise Conflict(
                 f"{target.id} has had a command {command_uuid}", code="command.duplicate"
             )
-        parameters, command = dict(draft.parameters), draft.command
-        if draft.payload is None and draft.request_type == "ClearPasscode":
+        parameters = dict(draft.parameters)
+        if written is None:
             self._add_unlock_token(db, target, parameters)
             command = build_command(draft.request_type, parameters)
+            payload = encode_command(command_uuid, command)
+        else:
+            payload = b"" if written.shared else addressed(written.body, command_uuid)
         warnings = check_device(db, draft, target, parameters)
-        payload = draft.payload or encode_command(command_uuid, command)
-        if draft.is_secret:
-            payload = self._vault.seal("command", f"{command_uuid}:{target.id}", payload)
+        if payload and draft.is_secret:
+            payload = self._payloads.seal(command_uuid, target.id, payload)
         row = NewCommand(
             uuid=command_uuid,
             enrollment_id=target.id,
@@ -346,14 +356,3 @@ class CommandService:
             )
         token = self._vault.open("unlock_token", target.id, sealed)
         parameters["UnlockToken"] = base64.b64encode(token).decode()
-
-
-def _refuse_too_large(payload: bytes, targets: int) -> None:
-    """Refuse an order whose commands would take too much memory, each as large as `payload`."""
-    most = _MOST_BYTES // len(payload)
-    if targets > most:
-        raise InvalidRequest(
-            f"the command is too large for {targets} devices at once",
-            fix=f"send it to at most {most} devices at a time",
-            pointer="/targets",
-        )

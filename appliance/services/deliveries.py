@@ -11,7 +11,8 @@ import math
 import random
 import ssl
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from appliance import logs
@@ -19,6 +20,7 @@ from appliance.config.checks import duration_ms
 from appliance.config.webhook import WebhookConfig
 from appliance.outbound import Answered, Outcome, Poster
 from appliance.services.clock import DAY, MINUTE, now_ms
+from appliance.services.receivers import Receiver
 from appliance.store import deliveries, events, webhooks
 from appliance.store.database import Connection, Database
 from appliance.store.deliveries import DueDelivery, Failure
@@ -35,15 +37,6 @@ _LOG_KEEPS_BYTES = 32 << 20
 _LOG_KEEPS_MS = 7 * DAY
 _TIDY_SECONDS = 60.0
 _GONE = 410
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
-    """Where events go; what stands for it elsewhere is `id`."""
-
-    id: str
-    url: str = field(repr=False)
-    key: bytes | None = field(repr=False)  # signs; None: unsigned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +104,8 @@ class DeliveryService:
             self._poster = self._make_poster()
         began = time.monotonic()
         headers = {"Content-Type": "application/json; charset=utf-8"}
-        headers |= signature_headers(self.receiver.key, event_id, int(time.time()), body)
+        keys = self.receiver.keys(now_ms())
+        headers |= signature_headers(keys, event_id, int(time.time()), body)
         outcome = await self._poster.post(self.receiver.url, body, headers)
         return _sent(outcome, time.monotonic() - began)
 
@@ -185,22 +179,32 @@ class DeliveryService:
 
         def unit(db: Connection) -> WebhookState | None:
             deliveries.bring_forward(db, self.receiver.id, latest=latest)
-            deliveries.prune(
-                db, self.receiver.id, keep=_LOG_KEEPS, keep_bytes=_LOG_KEEPS_BYTES,
-                before=now - _LOG_KEEPS_MS,
-            )  # fmt: skip
             return webhooks.state(db, self.receiver.id)
 
         state = await self._database.write(unit)
+        await self._prune(before=now - _LOG_KEEPS_MS)
         dropped = 0 if state is None else state.dropped
         if self._dropped is not None and dropped > self._dropped:
             extra = {logs.WEBHOOK: self.receiver.id, logs.COUNT: dropped - self._dropped}
             logger.warning("webhook events dropped", extra=extra)
         self._dropped = dropped
 
+    async def _prune(self, *, before: int) -> None:
+        """Keep the log short: in pieces, for a long one would hold up the writer."""
+        id_ = self.receiver.id
+        until = await self._database.read(
+            partial(deliveries.beyond, webhook_id=id_, keep=_LOG_KEEPS, keep_bytes=_LOG_KEEPS_BYTES)
+        )
+        prune = partial(deliveries.prune, webhook_id=id_, until=until, before=before)
+        while await self._database.write(prune):
+            pass
 
-def signature_headers(key: bytes | None, event_id: str, at: int, body: bytes) -> dict[str, str]:
+
+def signature_headers(keys: Sequence[bytes], event_id: str, at: int, body: bytes) -> dict[str, str]:
     """Return the headers that name the event and, with a key, prove it.
+
+    Args:
+        keys: the newest first. Standard Webhooks has a signature of each; NanoMDM's has one.
 
     Two signatures, as receivers know the one or the other: that of NanoMDM over the body alone,
     and that of Standard Webhooks over id, time in seconds and body, which cannot be replayed.
@@ -208,13 +212,13 @@ def signature_headers(key: bytes | None, event_id: str, at: int, body: bytes) ->
     Source: NanoMDM, `-webhook-hmac-key`; standardwebhooks.com, "Signature scheme".
     """
     headers = {"webhook-id": event_id, "webhook-timestamp": str(at)}
-    if key is None:
+    if not keys:
         return headers
     signed = f"{event_id}.{at}.".encode() + body
     return {
         **headers,
-        "webhook-signature": f"v1,{_hmac(key, signed)}",
-        "X-Hmac-Signature": _hmac(key, body),
+        "webhook-signature": " ".join(f"v1,{_hmac(key, signed)}" for key in keys),
+        "X-Hmac-Signature": _hmac(keys[0], body),
     }
 
 

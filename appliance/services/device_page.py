@@ -12,12 +12,13 @@ from appliance.services.clock import now_ms
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.renewals import Renewal, RenewalService
 from appliance.services.silence import Finding, explain
-from appliance.store import answers, command_records, devices, enrollments, events
-from appliance.store.answers import LastAnswer, Payload, PushState
+from appliance.store import answers, command_records, devices, enrollments, events, payloads
+from appliance.store.answers import LastAnswer, PushState
 from appliance.store.command_records import CommandRecord
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device, DeviceDetails
 from appliance.store.events import Event
+from appliance.store.payloads import Payload
 
 LISTS = ("ProfileList", "InstalledApplicationList", "CertificateList", "AvailableOSUpdates")
 
@@ -114,7 +115,7 @@ class DevicePages:
                 SentCommand(
                     record=record,
                     device=_device(db, record.target),
-                    payload=answers.payload(db, uuid, record.target) or _NOTHING,
+                    payload=payloads.find(db, uuid, record.target) or _NOTHING,
                 )
                 for record in command_records.find(db, uuid, now)
             ]

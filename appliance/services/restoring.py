@@ -30,6 +30,7 @@ from appliance.services.clock import now_ms
 from appliance.services.command_orders import is_dangerous, lets_go
 from appliance.services.data_directory import NOBODYS, DataDirectory, Keys
 from appliance.services.key_files import Ask
+from appliance.services.payloads import Payloads
 from appliance.services.private_folder import private_folder
 from appliance.services.vault import Vault
 from appliance.services.vault_proof import check_proof
@@ -37,6 +38,7 @@ from appliance.store import devices, events, restored
 from appliance.store.database import Connection, Database
 from appliance.store.disk import sync
 from appliance.store.migrating import check_schema, newest_schema, schema_version
+from appliance.store.payloads import Payload
 from appliance.store.restored import Closed, Judge, RestoredCommand
 from appliance.wire import certificates
 
@@ -248,8 +250,9 @@ def _judge(db: Connection, vault: Vault, management_profile: str) -> Judge:
     One that the catalogue does not know may do anything; a profile with a challenge that is
     void now would be refused.
     """
+    payloads = Payloads(vault)
 
-    def judge(uuid: str, target: str, request_type: str, payload: bytes, sealed: bool) -> bool:
+    def judge(uuid: str, target: str, request_type: str, payload: Payload) -> bool:
         if request_type not in catalogue():
             return True
         if request_type not in ("InstallProfile", "RemoveProfile"):
@@ -257,7 +260,7 @@ def _judge(db: Connection, vault: Vault, management_profile: str) -> Judge:
         device = devices.get(db, target)
         if device is not None and lets_go(db, request_type, device):
             return True
-        body = vault.open("command", f"{uuid}:{target}", payload) if sealed else payload
+        body = payloads.open(uuid, target, payload)
         try:
             parameters = parse_command(body).command.value
         except MalformedMessage:

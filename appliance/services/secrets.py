@@ -9,10 +9,11 @@ from appliance.errors import Conflict, InvalidRequest, NotFound, TooMany
 from appliance.mdm.command import holds_secret
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.device_page import DevicePages, SentCommand
+from appliance.services.payloads import Payloads
 from appliance.services.vault import Vault
 from appliance.store import events
-from appliance.store.answers import Payload
 from appliance.store.database import Connection, Database
+from appliance.store.payloads import Payload
 
 MOST_IN_AN_HOUR = 10
 
@@ -25,6 +26,7 @@ class SecretService:
     def __init__(self, database: Database, vault: Vault, pages: DevicePages) -> None:
         self._database = database
         self._vault = vault
+        self._payloads = Payloads(vault)
         self._pages = pages
 
     async def reveal(self, uuid: str, *, target: str | None, reason: str, by: str) -> SentCommand:
@@ -61,15 +63,14 @@ class SecretService:
         return self._unsealed(sealed)
 
     def _unsealed(self, one: SentCommand) -> SentCommand:
-        record, payload = one.record, one.payload
-        owner = f"{record.id}:{record.target}"
+        record = one.record
         if record.answer_sealed:
-            answer = self._vault.open("answer", owner, record.answer or b"")
+            answer = self._vault.open(
+                "answer", f"{record.id}:{record.target}", record.answer or b""
+            )
             record = replace(record, answer=answer, answer_sealed=False)
-        if payload.sealed and payload.body:
-            body = self._vault.open("command", owner, payload.body)
-            payload = Payload(body=body, sealed=False)
-        return replace(one, record=record, payload=payload)
+        body = self._payloads.open(record.id, record.target, one.payload)
+        return replace(one, record=record, payload=Payload(body=body, sealed=not body))
 
 
 def _checked(reason: str) -> str:

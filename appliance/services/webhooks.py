@@ -2,83 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
-import ssl
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from appliance.config.webhook import WebhookConfig
-from appliance.errors import ConfigError, NotFound
 from appliance.mdm.event import Said, event_of
 from appliance.services.clock import now_ms
-from appliance.services.deliveries import DeliveryService, Receiver, Sent
+from appliance.services.deliveries import Sent
 from appliance.services.paging import entries_before
+from appliance.services.receivers import Receiver
+from appliance.services.senders import Senders
 from appliance.store import deliveries, events, webhooks
 from appliance.store.database import Connection, Database
 from appliance.store.deliveries import Delivery
-from appliance.store.webhooks import Room, WebhookState
+from appliance.store.rooms import Room
+from appliance.store.webhooks import WebhookState
 
 TEST_TOPIC = "appliance.Test"
 
+_PIECE = 100  # events that are replayed at once
+_PIECE_BYTES = 1 << 20
 _ROOM = Room(events=10_000, bytes=64 << 20)  # for each receiver
-_SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """A receiver and how it does; `url` is without user, password and query."""
+    """A receiver and how it does."""
 
-    url: str
-    signed: bool
+    receiver: Receiver
     state: WebhookState
 
 
 class WebhookService:
-    """Tells receivers of what devices say. Without a receiver it does nothing."""
+    """Tells receivers of what devices say. Without a receiver it does nothing.
 
-    def __init__(self, database: Database, config: WebhookConfig) -> None:
-        """Read the secret and the trust anchor.
+    `senders` are what delivers; through them receivers come and go.
+    """
 
-        Raises:
-            ConfigError: one of the files cannot be used.
-        """
-        self.enabled = bool(config.urls)
+    def __init__(self, database: Database, senders: Senders) -> None:
         self._database = database
+        self.senders = senders
         self._told = False  # something, since the last commit
-        self._senders: dict[str, DeliveryService] = {}
-        if not self.enabled:
-            return
-        key = _key(config.secret_file)
-        tls = _tls(config.ca_file)
-        for url in config.urls:
-            receiver = Receiver(id=_id(url), url=url, key=key)
-            self._senders[receiver.id] = DeliveryService(database, receiver, config, tls)
-        self._ids = tuple(self._senders)
         database.after_commit.append(self._committed)
 
     @property
-    def senders(self) -> Sequence[DeliveryService]:
-        """What delivers, one for each receiver."""
-        return tuple(self._senders.values())
-
-    async def begin(self) -> None:
-        """Know the configured receivers, and forget others with what waits for them."""
-        ids = tuple(self._senders)
-        if await self._database.read(webhooks.known) != set(ids):
-            await self._database.write(partial(webhooks.keep_only, ids=ids))
-
-    async def close(self) -> None:
-        """Close all connections to receivers."""
-        await asyncio.gather(*(sender.close() for sender in self.senders))
+    def enabled(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self.senders.ids)
 
     def tell(
         self, db: Connection, said: Said, raw: bytes, now: int, *, tally: int | None = None
@@ -92,22 +66,19 @@ class WebhookService:
         at = datetime.fromtimestamp(now / 1000, UTC)
         event = event_of(said, raw, event_id=str(uuid.uuid4()), at=at, tally=tally)
         if event is not None:
-            webhooks.add(db, self._ids, event, now, room=_ROOM)
+            webhooks.add(db, self.senders.ids, event, now, room=_ROOM)
             self._told = True
 
     async def listing(self) -> list[Webhook]:
-        """Return the receivers and how they do, in the order of the configuration."""
+        """Return the receivers and how they do: those of the configuration, then the others."""
         if not self.enabled:
             return []
         states = {state.id: state for state in await self._database.read(webhooks.states)}
         return [
-            Webhook(
-                url=_shown(sender.receiver.url), signed=sender.receiver.key is not None,
-                state=states[sender.receiver.id],
-            )
+            Webhook(receiver=sender.receiver, state=states[sender.receiver.id])
             for sender in self.senders
             if sender.receiver.id in states
-        ]  # fmt: skip
+        ]
 
     async def log(
         self, id_: str, cursor: str | None, limit: int, status: str | None
@@ -118,7 +89,7 @@ class WebhookService:
             NotFound: there is no such receiver.
             InvalidRequest: a cursor that is not one of ours.
         """
-        sender, before = self._sender(id_), entries_before(cursor)
+        sender, before = self.senders.get(id_), entries_before(cursor)
         read = partial(
             deliveries.log, webhook_id=sender.receiver.id, before=before, limit=limit + 1,
             status=status,
@@ -133,7 +104,7 @@ class WebhookService:
         Raises:
             NotFound: there is no such receiver.
         """
-        sender = self._sender(id_)
+        sender = self.senders.get(id_)
         event_id = str(uuid.uuid4())
         event = {"topic": TEST_TOPIC, "event_id": event_id, "created_at": datetime.now(UTC)}
         sent = await sender.send(event_id, msgspec.json.encode(event))
@@ -153,62 +124,43 @@ class WebhookService:
         Raises:
             NotFound: there is no such receiver.
         """
-        sender, now = self._sender(id_), now_ms()
+        sender, now = self.senders.get(id_), now_ms()
         receiver = sender.receiver.id
 
-        def unit(db: Connection) -> int:
-            webhooks.enable(db, receiver, now)
-            count = webhooks.replay(db, receiver, which, now, room=_ROOM)
-            events.add(db, "webhook.replayed", now, data={"id": receiver, "count": count, "by": by})
-            return count
+        found = await self._database.read(
+            partial(deliveries.replayable, webhook_id=receiver, which=which)
+        )
+        data = {"id": receiver, "count": len(found), "by": by}
 
-        replayed = await self._database.write(unit)
+        def unit(db: Connection) -> None:
+            webhooks.enable(db, receiver, now)
+            events.add(db, "webhook.replayed", now, data=data)
+
+        await self._database.write(unit)
+        replayed = 0
+        for piece in _pieces(found):
+            again = partial(webhooks.replay, id_=receiver, which=piece, now=now, room=_ROOM)
+            replayed += await self._database.write(again)
         sender.work.set()
         return replayed
-
-    def _sender(self, id_: str) -> DeliveryService:
-        if id_ not in self._senders:
-            raise NotFound("webhook", id_, fix="`appliance webhook list` has them")
-        return self._senders[id_]
 
     def _committed(self) -> None:
         # The next transaction begins after this: nothing that it tells can be missed.
         if self._told:
             self._told = False
-            for sender in self._senders.values():
+            for sender in self.senders:
                 sender.work.set()
 
 
-def _id(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()[:12]
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
-
-
-def _key(path: str) -> bytes | None:
-    """Return what signs: the file's text, or what stands behind `whsec_` in base64."""
-    if not path:
-        return None
-    try:
-        text = Path(path).read_text("utf-8").strip()
-        encoded = text.removeprefix("whsec_")
-        key = text.encode() if encoded == text else base64.b64decode(encoded, validate=True)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"webhook.secret_file cannot be used: {error}") from error
-    if len(key) < _SHORTEST_SECRET:
-        raise ConfigError(
-            f"webhook.secret_file must hold at least {_SHORTEST_SECRET} bytes",
-            fix="`openssl rand -hex 32` makes one",
-        )
-    return key
-
-
-def _tls(path: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=path or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"webhook.ca_file cannot be used: {error}") from error
+def _pieces(found: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Split numbers, each with a size, into what takes a few milliseconds of the writer."""
+    piece: list[int] = []
+    room = _PIECE_BYTES
+    for number, size in found:
+        piece.append(number)
+        room -= size
+        if len(piece) >= _PIECE or room <= 0:
+            yield piece
+            piece, room = [], _PIECE_BYTES
+    if piece:
+        yield piece

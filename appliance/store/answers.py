@@ -1,4 +1,4 @@
-"""What a channel said last, and what a command said to it, for people to read."""
+"""What a channel said last, for people to read."""
 
 from __future__ import annotations
 
@@ -20,14 +20,6 @@ class LastAnswer:
     command: str  # its CommandUUID
     request_type: str
     at: datetime | None
-    body: bytes
-    sealed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """A command as it is, or was, handed to a device; empty once a sealed one is over."""
-
     body: bytes
     sealed: bool
 
@@ -69,20 +61,6 @@ def last(db: Connection, enrollment_id: str, request_types: Sequence[str]) -> li
         )
         for row in rows
     ]  # fmt: skip
-
-
-def payload(db: Connection, uuid: str, enrollment_id: str) -> Payload | None:
-    """Return a command as it was queued for one channel."""
-    row = db.execute(
-        """
-        SELECT p.body, c.sealed
-          FROM commands AS c
-          JOIN command_payloads AS p ON p.command_id = c.id
-         WHERE c.uuid = ? AND c.enrollment_id = ?
-        """,
-        (uuid, enrollment_id),
-    ).fetchone()
-    return None if row is None else Payload(body=bytes(row[0]), sealed=bool(row[1]))
 
 
 def push_state(db: Connection, enrollment_id: str) -> PushState | None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, TypeAlias
 
 from appliance.mdm.command import CommandResult, Status
-from appliance.store import events
+from appliance.store import events, payloads
 from appliance.store.database import Connection
 from appliance.store.holding import UNTIL_RELEASED
+from appliance.store.payloads import Payload, SharedPayload
 
 # A refused (NotNow) command is set aside until the channel's next Idle; see Apple, "NotNow".
-NEXT_COMMAND = """
-SELECT c.id, c.uuid, p.body, c.sealed, c.request_type,
+NEXT_COMMAND = f"""
+SELECT c.id, c.uuid, {payloads.COLUMNS}, c.sealed, c.request_type,
        c.status = 'sent' AND c.connected_at IS NOT NULL
   FROM commands AS c
-  JOIN command_payloads AS p ON p.command_id = c.id
+  {payloads.JOINED}
  WHERE c.enrollment_id = :enrollment_id
    AND c.finished_at IS NULL
    AND (c.status <> 'not_now' OR :idle)
@@ -46,12 +47,12 @@ _FINAL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCommand:
-    """What is to be queued for one channel."""
+    """What is to be queued for one channel; `payload` is not looked at where it is shared."""
 
     uuid: str
     enrollment_id: str
     request_type: str
-    payload: bytes
+    payload: bytes = b""
     sealed: bool = False
     expires_at: int | None = None
     not_before: int | None = None  # held until then
@@ -61,13 +62,21 @@ class HandedOut(NamedTuple):
     """The command that a channel gets next."""
 
     uuid: str
-    payload: bytes
-    sealed: bool
     request_type: str
+    payload: Payload
 
 
-def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
+def enqueue(
+    db: Connection,
+    commands: Sequence[NewCommand],
+    now: int,
+    *,
+    shared: SharedPayload | None = None,
+) -> None:
     """Append commands to their queues.
+
+    Args:
+        shared: what all of them say.
 
     Raises:
         sqlite3.IntegrityError: a UUID that the channel has had already.
@@ -83,13 +92,10 @@ def enqueue(db: Connection, commands: Sequence[NewCommand], now: int) -> None:
             for c in commands
         ],
     )
-    db.executemany(
-        """
-        INSERT INTO command_payloads (command_id, body)
-        SELECT id, ? FROM commands WHERE uuid = ? AND enrollment_id = ?
-        """,
-        [(c.payload, c.uuid, c.enrollment_id) for c in commands],
-    )
+    if shared is None:
+        payloads.add(db, [(c.uuid, c.enrollment_id, c.payload) for c in commands])
+    else:
+        payloads.share(db, shared, [(c.uuid, c.enrollment_id) for c in commands])
     queued = [(c.enrollment_id, c.uuid, c.request_type, "queued") for c in commands]
     events.commands_queued(db, queued, now)
 
@@ -141,7 +147,7 @@ def report(
         return None
     _finish(db, command_id, result, now)
     if sealed:
-        _forget_secrets(db, [command_id])
+        payloads.forget(db, [command_id])
     db.execute(
         "INSERT OR REPLACE INTO command_results (command_id, body, sealed) VALUES (?, ?, ?)",
         (command_id, *protect(request_type, command_uuid, answer)),
@@ -170,9 +176,10 @@ def next_command(db: Connection, enrollment_id: str, *, idle: bool, now: int) ->
     row = db.execute(NEXT_COMMAND, values).fetchone()
     if row is None:
         return None
-    if not row[5]:  # again: nothing changes
+    if not row[6]:  # again: nothing changes
         db.execute(_HAND_OUT, (now, row[0]))
-    return HandedOut(uuid=row[1], payload=row[2], sealed=bool(row[3]), request_type=row[4])
+    payload = Payload(body=row[2], sealed=bool(row[4]), shared=row[3])
+    return HandedOut(uuid=row[1], request_type=row[5], payload=payload)
 
 
 def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
@@ -252,15 +259,9 @@ def _close(db: Connection, status: str, where: str, values: Mapping[str, str | i
         """,
         {"status": status, **values},
     ).fetchall()
-    _forget_secrets(db, (row[4] for row in closed if row[5]))
+    payloads.forget(db, (row[4] for row in closed if row[5]))  # no copy of what was sealed
     events.commands_finished(db, [row[:4] for row in closed], int(values["now"]))
     return len(closed)
-
-
-def _forget_secrets(db: Connection, command_ids: Iterable[int]) -> None:
-    """Keep no copy of what was sealed and has no use any more."""
-    for command_id in command_ids:
-        db.execute("UPDATE command_payloads SET body = x'' WHERE command_id = ?", (command_id,))
 
 
 def backlog(db: Connection, enrollment_id: str, now: int) -> int:

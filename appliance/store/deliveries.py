@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from appliance.mdm.event import Event
 from appliance.store.database import Connection, from_ms
@@ -24,25 +24,39 @@ UPDATE webhook_deliveries
    SET due_at = coalesce(due_at, :now)
  WHERE id = (SELECT min(id) FROM webhook_deliveries
               WHERE webhook_id = :webhook_id AND device_id = :device_id AND status = 'waiting')
+RETURNING id
 """
 _LOG = """
 SELECT id, event_id, topic, device_id, status, attempts, created_at, attempted_at, due_at, answer,
        problem, length(body)
   FROM webhook_deliveries
 """
-# What lies beyond so many, or so many bytes, of the newest.
-_PRUNE = """
+# The newest that lies beyond so many, or so many bytes, of those that are over.
+_BEYOND = """
+SELECT max(id)
+  FROM (SELECT id, row_number() OVER newest AS number, sum(size) OVER newest AS bytes
+          FROM (SELECT id, length(body) AS size
+                  FROM webhook_deliveries
+                 WHERE webhook_id = :webhook_id AND status <> 'waiting'
+                 ORDER BY id DESC
+                 LIMIT :keep + 1)
+        WINDOW newest AS (ORDER BY id DESC))
+ WHERE number > :keep OR bytes > :keep_bytes
+"""
+_NAMED = "(SELECT value FROM json_each(:which))"
+_MOST_FORGOTTEN = 250  # and bytes, at once; a few milliseconds of the writer
+_MOST_FORGOTTEN_BYTES = 2 << 20
+_FORGET = """
 DELETE FROM webhook_deliveries
- WHERE webhook_id = :webhook_id AND status <> 'waiting'
-   AND (created_at < :before
-        OR id <= (SELECT max(id)
-                    FROM (SELECT id,
-                                 row_number() OVER newest AS number,
-                                 sum(length(body)) OVER newest AS bytes
-                            FROM webhook_deliveries
-                           WHERE webhook_id = :webhook_id AND status <> 'waiting'
-                          WINDOW newest AS (ORDER BY id DESC))
-                   WHERE number > :keep OR bytes > :keep_bytes))
+ WHERE id IN (SELECT id
+                FROM (SELECT id, row_number() OVER oldest AS number, sum(size) OVER oldest AS bytes
+                        FROM (SELECT id, length(body) AS size
+                                FROM webhook_deliveries
+                               WHERE webhook_id = :webhook_id AND {where}
+                               ORDER BY id
+                               LIMIT :most)
+                      WINDOW oldest AS (ORDER BY id))
+               WHERE number = 1 OR bytes <= :most_bytes)
 """
 
 
@@ -107,21 +121,13 @@ def add(db: Connection, webhook_id: str, event: Event, now: int) -> None:
     )  # fmt: skip
 
 
-def drop_oldest(db: Connection, webhook_id: str, now: int) -> int | None:
-    """Forget the oldest that waits; returns its size, None if nothing waits."""
-    row = db.execute(
-        """
-        DELETE FROM webhook_deliveries
-         WHERE id = (SELECT min(id) FROM webhook_deliveries
-                      WHERE webhook_id = ? AND status = 'waiting')
-        RETURNING device_id, length(body)
-        """,
-        (webhook_id,),
+def drop(db: Connection, id_: int, now: int) -> tuple[int, int | None]:
+    """Forget the oldest that waits of a device; returns its size, and the id of the next."""
+    webhook_id, device_id, size = db.execute(
+        "DELETE FROM webhook_deliveries WHERE id = ? RETURNING webhook_id, device_id, length(body)",
+        (id_,),
     ).fetchone()
-    if row is None:
-        return None
-    _let_next(db, webhook_id, row[0], now)
-    return int(row[1])
+    return size, _let_next(db, webhook_id, device_id, now)
 
 
 def due(db: Connection, webhook_id: str, now: int, *, limit: int) -> list[DueDelivery]:
@@ -190,19 +196,37 @@ def put_off(db: Connection, id_: int, failure: Failure, *, due_at: int) -> None:
     )  # fmt: skip
 
 
-def take_finished(db: Connection, webhook_id: str, which: Sequence[int] | None) -> list[Event]:
-    """Take finished events out of the log, oldest first: those of `which`, or all that failed."""
-    where = "webhook_id = :webhook_id AND status <> 'waiting'"
-    where += " AND status = 'failed'" if which is None else " AND id = :id"
-    found: list[tuple[Any, ...]] = []
-    for id_ in [None] if which is None else sorted(set(which)):
-        found += db.execute(
-            f"SELECT id, event_id, topic, device_id, body FROM webhook_deliveries WHERE {where}"
-            " ORDER BY id",
-            {"webhook_id": webhook_id, "id": id_},
-        )
-    db.executemany("DELETE FROM webhook_deliveries WHERE id = ?", [(row[0],) for row in found])
-    return [Event(id=row[1], topic=row[2], device_id=row[3], body=row[4]) for row in found]
+def replayable(
+    db: Connection, webhook_id: str, which: Sequence[int] | None
+) -> list[tuple[int, int]]:
+    """Return number and size of the events of the log that are over, oldest first.
+
+    Args:
+        which: of these numbers; None: all that failed.
+    """
+    where = "status = 'failed'" if which is None else "status <> 'waiting' AND id IN " + _NAMED
+    return db.execute(
+        f"""
+        SELECT id, length(body)
+          FROM webhook_deliveries
+         WHERE webhook_id = :webhook_id AND {where}
+         ORDER BY id
+        """,
+        {"webhook_id": webhook_id, "which": json.dumps(which)},
+    ).fetchall()
+
+
+def take_finished(db: Connection, webhook_id: str, which: Sequence[int]) -> list[Event]:
+    """Take events out of the log that are over and have these numbers, oldest first."""
+    rows = db.execute(
+        f"""
+        DELETE FROM webhook_deliveries
+         WHERE webhook_id = :webhook_id AND status <> 'waiting' AND id IN {_NAMED}
+        RETURNING id, event_id, topic, device_id, body
+        """,
+        {"webhook_id": webhook_id, "which": json.dumps(which)},
+    ).fetchall()
+    return [Event(id=row[1], topic=row[2], device_id=row[3], body=row[4]) for row in sorted(rows)]
 
 
 def log(
@@ -226,17 +250,36 @@ def log(
     ]  # fmt: skip
 
 
-def prune(db: Connection, webhook_id: str, *, keep: int, keep_bytes: int, before: int) -> None:
-    """Forget what is over: older than `before`, or beyond the newest `keep` or `keep_bytes`."""
-    values = {
-        "webhook_id": webhook_id, "keep": keep, "keep_bytes": keep_bytes, "before": before,
-    }  # fmt: skip
-    db.execute(_PRUNE, values)
+def beyond(db: Connection, webhook_id: str, *, keep: int, keep_bytes: int) -> int:
+    """Return up to which number the log holds more than the newest `keep`, or `keep_bytes`."""
+    values = {"webhook_id": webhook_id, "keep": keep, "keep_bytes": keep_bytes}
+    (found,) = db.execute(_BEYOND, values).fetchone()
+    return int(found or 0)
 
 
-def _let_next(db: Connection, webhook_id: str, device_id: str, now: int) -> None:
+def prune(db: Connection, webhook_id: str, *, until: int, before: int) -> int:
+    """Forget some of what is over and has a number up to `until`, or is older than `before`.
+
+    Returns how many; 0 when nothing is left to forget.
+    """
+    where = "status <> 'waiting' AND (id <= :until OR created_at < :before)"
+    return _forget(db, where, {"webhook_id": webhook_id, "until": until, "before": before})
+
+
+def clear(db: Connection, webhook_id: str) -> int:
+    """Forget some of all there is for a receiver; returns how many, 0 when nothing is left."""
+    return _forget(db, "TRUE", {"webhook_id": webhook_id})
+
+
+def _forget(db: Connection, where: str, values: dict[str, str | int]) -> int:
+    bounds = {"most": _MOST_FORGOTTEN, "most_bytes": _MOST_FORGOTTEN_BYTES}
+    return db.execute(_FORGET.format(where=where), {**values, **bounds}).rowcount
+
+
+def _let_next(db: Connection, webhook_id: str, device_id: str, now: int) -> int | None:
     values = {"webhook_id": webhook_id, "device_id": device_id, "now": now}
-    db.execute(_NEXT_OF_DEVICE, values)
+    row = db.execute(_NEXT_OF_DEVICE, values).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _finish(

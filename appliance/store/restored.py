@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.store import commands, events, renewals
+from appliance.store import commands, events, payloads, renewals
 from appliance.store.database import Connection
 from appliance.store.holding import UNTIL_RELEASED
+from appliance.store.payloads import Payload
 
-_UNFINISHED = """
-SELECT c.id, c.uuid, c.enrollment_id, c.request_type, p.body, c.sealed
+_UNFINISHED = f"""
+SELECT c.id, c.uuid, c.enrollment_id, c.request_type, {payloads.COLUMNS}, c.sealed
   FROM commands AS c
-  JOIN command_payloads AS p ON p.command_id = c.id
+  {payloads.JOINED}
  WHERE c.finished_at IS NULL
 """
 
-# Takes a command's UUID, channel, request type, stored payload, and whether that is sealed.
-Judge = Callable[[str, str, str, bytes, bool], bool]
+# Takes a command's UUID, channel, request type and payload.
+Judge = Callable[[str, str, str, Payload], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +72,9 @@ def _mark_commands(db: Connection, now: int, is_dangerous: Judge) -> tuple[int, 
     """Hold the dangerous ones, mark the others; return how many there are of each."""
     held: list[tuple[int, int]] = []
     repeated: list[tuple[int, int]] = []
-    for row_id, uuid, target, request_type, payload, sealed in db.execute(_UNFINISHED):
-        dangerous = is_dangerous(uuid, target, request_type, bytes(payload), bool(sealed))
+    for row_id, uuid, target, request_type, body, shared, sealed in db.execute(_UNFINISHED):
+        payload = Payload(body=body, sealed=bool(sealed), shared=shared)
+        dangerous = is_dangerous(uuid, target, request_type, payload)
         (held if dangerous else repeated).append((now, row_id))
     db.executemany("UPDATE commands SET restored_at = ? WHERE id = ?", repeated)
     # `sent` and `not_now` would keep an administrator from cancelling it.

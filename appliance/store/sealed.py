@@ -40,6 +40,21 @@ _COLUMNS = (
         "UPDATE command_payloads SET body = ? WHERE command_id = ?",
     ),
     _Column(
+        "shared_commands",
+        """
+        SELECT id, 'shared_command', name, body
+          FROM shared_payloads AS s
+         WHERE id > ?
+           AND EXISTS (SELECT 1
+                         FROM command_payloads AS p
+                         JOIN commands AS c ON c.id = p.command_id
+                        WHERE p.shared_id = s.id AND c.sealed = 1)
+         ORDER BY id
+         LIMIT 1
+        """,
+        "UPDATE shared_payloads SET body = ? WHERE id = ?",
+    ),
+    _Column(
         "answers",
         """
         SELECT r.command_id, 'answer', c.uuid || ':' || c.enrollment_id, r.body
@@ -50,6 +65,17 @@ _COLUMNS = (
          LIMIT 1
         """,
         "UPDATE command_results SET body = ? WHERE command_id = ?",
+    ),
+    _Column(
+        "webhooks",
+        """
+        SELECT rowid, 'webhook', id, sealed
+          FROM webhook_receivers
+         WHERE rowid > ?
+         ORDER BY rowid
+         LIMIT 1
+        """,
+        "UPDATE webhook_receivers SET sealed = ? WHERE rowid = ?",
     ),
     _Column(
         "push_keys",

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from appliance.mdm.event import Event
-from appliance.store import deliveries
+from appliance.store import deliveries, rooms
 from appliance.store.database import Connection, from_ms
 from appliance.store.deliveries import Failure
+from appliance.store.rooms import Room
 
 _SOON_MS = 10 * 60_000
 _COUNT = """
@@ -55,14 +56,6 @@ class WebhookState:
         return "ok" if self.failing_since is None else "failing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """How much may wait for one receiver."""
-
-    events: int
-    bytes: int
-
-
 def keep_only(db: Connection, ids: Sequence[str]) -> None:
     """Know these receivers from now on, and forget all others with what waits for them."""
     known = [id_ for (id_,) in db.execute("SELECT id FROM webhooks")]
@@ -72,13 +65,23 @@ def keep_only(db: Connection, ids: Sequence[str]) -> None:
     )
 
 
+def add_receiver(db: Connection, id_: str) -> None:
+    """Know this receiver, too."""
+    db.execute("INSERT INTO webhooks (id) VALUES (?)", (id_,))
+
+
+def remove(db: Connection, id_: str) -> None:
+    """Forget this receiver, with what waits for it."""
+    db.execute("DELETE FROM webhooks WHERE id = ?", (id_,))
+
+
 def known(db: Connection) -> set[str]:
     """Return the ids of all receivers."""
     return {id_ for (id_,) in db.execute("SELECT id FROM webhooks")}
 
 
 def add(db: Connection, ids: Iterable[str], event: Event, now: int, *, room: Room) -> None:
-    """Queue the event for each receiver; without room, the oldest that waits gives way.
+    """Queue the event for each receiver; without room, those give way that have the most.
 
     A receiver that is disabled gets nothing; what it misses counts as dropped.
     """
@@ -90,13 +93,12 @@ def add(db: Connection, ids: Iterable[str], event: Event, now: int, *, room: Roo
         if disabled_at is not None:
             continue
         deliveries.add(db, id_, event, now)
-        while waiting > room.events or waiting_bytes > room.bytes:
-            dropped = deliveries.drop_oldest(db, id_, now)
-            if dropped is None:
-                break
-            waiting, waiting_bytes = waiting - 1, waiting_bytes - dropped
-            _take(db, id_, dropped)
-            db.execute("UPDATE webhooks SET dropped = dropped + 1 WHERE id = ?", (id_,))
+        if waiting > room.events or waiting_bytes > room.bytes:
+            dropped, size = rooms.make(
+                db, id_, room, waiting=waiting, waiting_bytes=waiting_bytes, now=now
+            )
+            _take(db, id_, size, events=dropped)
+            db.execute("UPDATE webhooks SET dropped = dropped + ? WHERE id = ?", (dropped, id_))
 
 
 def states(db: Connection) -> list[WebhookState]:
@@ -174,12 +176,8 @@ def gave_up(db: Connection, id_: str, delivery: int, failure: Failure) -> None:
     _fails(db, id_, failure)
 
 
-def replay(db: Connection, id_: str, which: Sequence[int] | None, now: int, *, room: Room) -> int:
-    """Queue finished events of the log anew, at the end; returns how many.
-
-    Args:
-        which: their numbers; None: all that failed.
-    """
+def replay(db: Connection, id_: str, which: Sequence[int], now: int, *, room: Room) -> int:
+    """Queue events of the log that are over anew, at the end; returns how many."""
     events = deliveries.take_finished(db, id_, which)
     for event in events:
         add(db, (id_,), event, now, room=room)
@@ -197,10 +195,14 @@ def _fails(db: Connection, id_: str, failure: Failure) -> None:
     )
 
 
-def _take(db: Connection, id_: str, size: int) -> None:
+def _take(db: Connection, id_: str, size: int, *, events: int = 1) -> None:
     db.execute(
-        "UPDATE webhooks SET waiting = waiting - 1, waiting_bytes = waiting_bytes - ? WHERE id = ?",
-        (size, id_),
+        """
+        UPDATE webhooks
+           SET waiting = waiting - :events, waiting_bytes = waiting_bytes - :size
+         WHERE id = :id
+        """,
+        {"id": id_, "events": events, "size": size},
     )
 
 

@@ -15,7 +15,7 @@ _HOUR = 60 * _MINUTE
 
 
 def jobs(services: Services, tls: Tls) -> list[Job]:
-    """Return every background job of the server."""
+    """Return every background job of the server but those of `tasks/receivers`."""
     found = [
         Job(
             name="push",
@@ -37,15 +37,6 @@ def jobs(services: Services, tls: Tls) -> list[Job]:
         Job(name="renewals", run=services.renewals.run, timeout_seconds=_HOUR),
         Job(name="integrity", run=services.integrity.weekly, timeout_seconds=_HOUR),
         Job(name="backup", run=services.backups.nightly, timeout_seconds=6 * _HOUR),
-    ]
-    found += [
-        Job(
-            name=f"webhook {sender.receiver.id}",
-            run=sender.run,
-            timeout_seconds=_MINUTE,
-            nudge=sender.work,
-        )
-        for sender in services.webhooks.senders
     ]
     if systemd.is_listening():
         reporter = systemd.Reporter(services.status.obstacles)

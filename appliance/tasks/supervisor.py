@@ -44,10 +44,11 @@ async def run_jobs(jobs: list[Job], errors: dict[str, str]) -> None:
     """Run all jobs until cancelled; `errors` holds the last error of each that fails."""
     async with asyncio.TaskGroup() as group:
         for job in jobs:
-            group.create_task(_repeat(job, errors), name=f"job {job.name}")
+            group.create_task(repeat(job, errors), name=f"job {job.name}")
 
 
-async def _repeat(job: Job, errors: dict[str, str]) -> None:
+async def repeat(job: Job, errors: dict[str, str]) -> None:
+    """Run one job until cancelled, as `run_jobs` does."""
     failures = 0
     while True:
         job.nudge.clear()

@@ -33,8 +33,6 @@ _OF_REQUESTS = (
     text("did you mean %(name)s?"),
     text("see the list of request types: appliance command types"),
     text("a reason has at most %(count)s characters"),
-    text("the command is too large for %(count)s devices at once"),
-    text("send it to at most %(most)s devices at a time"),
     text("the cursor is not one of ours"),
     text("the form is not of a page that you opened in this session"),
     text("open the page again and repeat"),

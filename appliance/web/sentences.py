@@ -137,6 +137,9 @@ SENTENCES: Mapping[str, Sentence] = {
     "link.device_identified.unproven": _entry(
         text("A device says that it is %(serial_number)s; nothing proves it"), "certificate", "warn"
     ),
+    "webhook.added": _entry(text("%(by)s added the webhook %(id)s"), "push"),
+    "webhook.rotated": _entry(text("%(by)s gave the webhook %(id)s another secret"), "push"),
+    "webhook.removed": _entry(text("%(by)s removed the webhook %(id)s"), "push"),
     "webhook.disabled": _entry(
         text("The webhook %(id)s was disabled: %(problem)s"), "push", "bad"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import plistlib
 import shutil
@@ -230,3 +231,22 @@ async def test_a_profile_that_renews_an_identity_is_made_anew_after_a_restore(
     await device.enroll_from_profile(command.payload["Payload"])
     assert device.identity is not before
     assert (await device.acknowledge(command)).status == 200
+
+
+async def test_a_profile_for_many_is_read_when_it_is_restored_and_comes_to_each(
+    admin: Api, tmp_path: Path
+) -> None:
+    devices = [await admin.enroll(), await admin.enroll()]
+    profile = plistlib.dumps({"PayloadIdentifier": "com.example.net"})
+    await admin.enqueue(
+        [device.id for device in devices], "InstallProfile",
+        parameters={"Payload": base64.b64encode(profile).decode()},
+    )  # fmt: skip
+    file = await asyncio.to_thread(backups.create, admin.server, tmp_path / "file.age")
+    told = await _lose_and_restore(admin.server, file)
+    assert (told["closed"]["held"], told["closed"]["possibly_repeated"]) == (0, 2)
+    for device in devices:
+        command = (await device.idle()).command
+        assert command is not None
+        assert command.payload["Payload"] == profile
+        await device.acknowledge(command)

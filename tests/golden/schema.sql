@@ -58,7 +58,9 @@ CREATE INDEX command_history ON commands (enrollment_id, id);
 CREATE TABLE command_payloads (
     command_id  INTEGER PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE,
     body        BLOB    NOT NULL                 -- XML plist, sent byte for byte, or sealed
-) STRICT;
+, shared_id INTEGER REFERENCES shared_payloads (id)) STRICT;
+
+CREATE INDEX command_payloads_shared ON command_payloads (shared_id) WHERE shared_id IS NOT NULL;
 
 CREATE TABLE command_results (
     command_id  INTEGER PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE,
@@ -251,6 +253,12 @@ CREATE TABLE settings (
     value  TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE shared_payloads (
+    id    INTEGER PRIMARY KEY,
+    name  TEXT    NOT NULL UNIQUE,               -- what it is bound to where it is sealed
+    body  BLOB    NOT NULL                       -- XML plist, or sealed
+) STRICT;
+
 CREATE TABLE sqlite_sequence(name,seq);
 
 CREATE TABLE users (
@@ -287,6 +295,12 @@ CREATE INDEX webhook_finished ON webhook_deliveries (webhook_id, id) WHERE statu
 
 CREATE INDEX webhook_of_device ON webhook_deliveries (webhook_id, device_id, id)
  WHERE status = 'waiting';
+
+CREATE TABLE webhook_receivers (
+    id          TEXT    PRIMARY KEY,             -- as in webhooks
+    sealed      BLOB    NOT NULL,                -- JSON of services/receivers.Receiver
+    created_at  INTEGER NOT NULL
+) STRICT;
 
 CREATE INDEX webhook_waiting ON webhook_deliveries (webhook_id, id) WHERE status = 'waiting';
 

@@ -13,6 +13,7 @@ from appliance.mdm.command import (
     CommandResult,
     ErrorChainItem,
     Status,
+    addressed,
     encode_command,
     parse_command,
     parse_result,
@@ -116,6 +117,20 @@ def test_a_written_command_is_what_a_device_expects() -> None:
         "CommandUUID": "A1",
         "Command": {"RequestType": "DeviceInformation", "Queries": ["UDID"]},
     }
+
+
+@pytest.mark.parametrize("command_uuid", ["A1", "<&>\"'é", "x" * 255])
+def test_a_command_without_its_uuid_becomes_the_one_that_was_meant(command_uuid: str) -> None:
+    command: dict[str, Value] = {"RequestType": "Settings", "Settings": [{"Item": "x"}], "Z": ""}
+    assert addressed(encode_command("", command), command_uuid) == encode_command(
+        command_uuid, command
+    )
+
+
+def test_a_command_that_has_its_uuid_keeps_it() -> None:
+    written = encode_command("A1", {"RequestType": "X", "CommandUUID": ""})
+    assert addressed(written, "B2") == written
+    assert addressed(b"", "B2") == b""
 
 
 RAW = b"""<?xml version="1.0" encoding="UTF-8"?>

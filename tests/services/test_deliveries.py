@@ -17,10 +17,12 @@ from appliance.config.webhook import WebhookConfig
 from appliance.mdm.event import Event
 from appliance.services import deliveries as module
 from appliance.services.clock import DAY, HOUR, MINUTE
-from appliance.services.deliveries import DeliveryService, Receiver, signature_headers
+from appliance.services.deliveries import DeliveryService, signature_headers
+from appliance.services.receivers import Receiver
 from appliance.store import deliveries, events, webhooks
 from appliance.store.database import Connection, Database
-from appliance.store.webhooks import Room, WebhookState
+from appliance.store.rooms import Room
+from appliance.store.webhooks import WebhookState
 from tests.device import receiver as receivers
 from tests.device.receiver import answer, receiver, receiving
 
@@ -254,10 +256,56 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
     """The example of its specification."""
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     headers = signature_headers(
-        key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+        [key], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+def test_after_a_rotation_both_secrets_sign_for_a_day() -> None:
+    receiver = Receiver(id="one", url="http://a/", key=b"former").with_key(b"newer", START)
+    assert receiver.keys(START + DAY - 1) == [b"newer", b"former"]
+    assert receiver.keys(START + DAY) == [b"newer"]
+    both = signature_headers(receiver.keys(START), "E", 1, b"body")
+    newer, former = (signature_headers([key], "E", 1, b"body") for key in (b"newer", b"former"))
+    assert both["webhook-signature"].split() == [
+        newer["webhook-signature"], former["webhook-signature"],
+    ]  # fmt: skip
+    assert both["X-Hmac-Signature"] == newer["X-Hmac-Signature"]
+
+
 def test_without_a_secret_nothing_is_signed() -> None:
-    assert set(signature_headers(None, "E", 1, b"")) == {"webhook-id", "webhook-timestamp"}
+    assert set(signature_headers([], "E", 1, b"")) == {"webhook-id", "webhook-timestamp"}
+
+
+async def test_the_log_of_a_fast_receiver_is_forgotten_in_pieces_that_hold_up_nobody(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await line.put()
+
+    def fill(db: Connection) -> None:
+        db.executemany(
+            """
+            INSERT INTO webhook_deliveries (webhook_id, event_id, topic, device_id, body,
+                                            created_at, status)
+            VALUES ('one', 'e', 'mdm.Connect', 'A', zeroblob(?), ?, 'delivered')
+            """,
+            [(1_000_000 if number % 1000 == 0 else 100, START) for number in range(10_000)],
+        )
+
+    await line.database.write(fill)
+    pieces: list[tuple[int, int]] = []
+    prune, size = deliveries.prune, "SELECT count(*), sum(length(body)) FROM webhook_deliveries"
+
+    def watched(db: Connection, webhook_id: str, **bounds: int) -> int:
+        before = db.execute(size).fetchone()
+        pruned = prune(db, webhook_id, **bounds)
+        after = db.execute(size).fetchone()
+        pieces.append((before[0] - after[0], before[1] - after[1]))
+        return pruned
+
+    monkeypatch.setattr(deliveries, "prune", watched)
+    await line.run()
+    assert sum(rows for rows, _ in pieces) == 9_000
+    assert max(rows for rows, _ in pieces) <= 250
+    assert max(size for _, size in pieces) <= 2 << 20
+    assert line.receiver.received == []

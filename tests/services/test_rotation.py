@@ -21,11 +21,11 @@ from appliance.services.data_directory import DataDirectory
 from appliance.services.key_files import KeyFiles, ask_nobody
 from appliance.services.repeats import Request
 from appliance.store import sealed
-from tests.services.vaults import contents, fill, opened
+from tests.services.vaults import SORTS, contents, fill, opened
 from tests.web.api_client import enroll
 
 _SOURCE = Path(rotation.__file__).parents[1]
-_NOTHING = {"escrow": 0, "commands": 0, "answers": 0, "push_keys": 0}
+_NOTHING = dict.fromkeys(SORTS, 0)
 
 
 @pytest.fixture(scope="module")
@@ -190,5 +190,5 @@ def test_every_kind_of_secret_that_is_sealed_anywhere_is_known_to_a_rotation() -
     # `kind` are the two kinds of escrow; "request" is what becomes empty in a rotation.
     assert found == {
         "kind", '"unlock_token"', '"bootstrap_token"', '"command"', '"answer"', '"push_key"',
-        '"request"',
+        '"request"', '"shared_command"', '"webhook"',
     }  # fmt: skip

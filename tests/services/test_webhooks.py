@@ -9,8 +9,12 @@ import pytest
 
 from appliance.config.webhook import WebhookConfig
 from appliance.errors import ConfigError
+from appliance.services.senders import Senders
+from appliance.services.vault import Vault
 from appliance.services.webhooks import WebhookService
 from appliance.store.database import Database
+
+VAULT = Vault(bytes(32))
 
 
 @pytest.fixture
@@ -22,9 +26,10 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def test_without_receivers_nothing_is_kept(database: Database) -> None:
-    service = WebhookService(database, WebhookConfig())
-    await service.begin()
-    assert (service.enabled, service.senders, database.after_commit) == (False, (), [])
+    senders = Senders(database, WebhookConfig(), VAULT)
+    service = WebhookService(database, senders)
+    await senders.begin()
+    assert (service.enabled, list(senders)) == (False, [])
     assert await service.listing() == []
 
 
@@ -34,9 +39,9 @@ async def test_a_secret_that_is_none_stops_the_start(
 ) -> None:
     file = tmp_path / "secret"
     with pytest.raises(ConfigError, match=r"webhook\.secret_file"):
-        WebhookService(database, WebhookConfig(urls=("http://a/",), secret_file=str(file)))
+        Senders(database, WebhookConfig(urls=("http://a/",), secret_file=str(file)), VAULT)
     file.write_text(content)
     with pytest.raises(ConfigError, match=r"webhook\.secret_file"):
-        WebhookService(database, WebhookConfig(urls=("http://a/",), secret_file=str(file)))
+        Senders(database, WebhookConfig(urls=("http://a/",), secret_file=str(file)), VAULT)
     with pytest.raises(ConfigError, match=r"webhook\.ca_file"):
-        WebhookService(database, WebhookConfig(urls=("http://a/",), ca_file=str(file)))
+        Senders(database, WebhookConfig(urls=("http://a/",), ca_file=str(file)), VAULT)

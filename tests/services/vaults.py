@@ -17,11 +17,23 @@ SELECT 'commands', 'command', uuid || ':' || enrollment_id, body
   FROM command_payloads AS p JOIN commands AS c ON c.id = p.command_id
  WHERE c.sealed = 1 AND body <> x''
  UNION ALL
+SELECT 'shared_commands', 'shared_command', name, body FROM shared_payloads WHERE name <> 'plain'
+ UNION ALL
 SELECT 'answers', 'answer', uuid || ':' || enrollment_id, body
   FROM command_results AS r JOIN commands AS c ON c.id = r.command_id WHERE r.sealed = 1
  UNION ALL
+SELECT 'webhooks', 'webhook', id, sealed FROM webhook_receivers
+ UNION ALL
 SELECT 'push_keys', 'push_key', 'push_certificate', sealed_key FROM push_certificate
 """
+
+SORTS = ("escrow", "commands", "shared_commands", "answers", "webhooks", "push_keys")
+
+# UUID, whether sealed, when finished.
+_COMMANDS = (
+    ("waits", 1, None), ("over", 1, 1), ("plain", 0, None), ("together", 1, None),
+    ("plainly", 0, None),
+)  # fmt: skip
 
 
 def fill(data: Path, devices: int) -> dict[str, int]:
@@ -48,7 +60,7 @@ def fill(data: Path, devices: int) -> dict[str, int]:
                 """,
                 [(name, kind, sealed(kind, name), archived) for name in names],
             )
-        for uuid, is_sealed, finished in (("waits", 1, None), ("over", 1, 1), ("plain", 0, None)):
+        for uuid, is_sealed, finished in _COMMANDS:
             status = "acknowledged" if finished else "queued"
             db.executemany(
                 """
@@ -58,12 +70,16 @@ def fill(data: Path, devices: int) -> dict[str, int]:
                 """,
                 [(uuid, name, is_sealed, status, finished) for name in names],
             )
+        secret = sealed("shared_command", "all")
+        db.execute("INSERT INTO shared_payloads VALUES (1, 'all', ?)", (secret,))
+        db.execute("INSERT INTO shared_payloads VALUES (2, 'plain', CAST('<plist/>' AS BLOB))")
         queued = db.execute("SELECT id, uuid, enrollment_id FROM commands").fetchall()
         for row, uuid, name in queued:
             body = b"<plist/>" if uuid == "plain" else b""
             if uuid == "waits":
                 body = sealed("command", f"{uuid}:{name}")
-            db.execute("INSERT INTO command_payloads VALUES (?, ?)", (row, body))
+            shared = {"together": 1, "plainly": 2}.get(uuid)
+            db.execute("INSERT INTO command_payloads VALUES (?, ?, ?)", (row, body, shared))
         db.executemany(
             "INSERT INTO command_results (command_id, body, sealed) VALUES (?, ?, 1)",
             [
@@ -72,16 +88,22 @@ def fill(data: Path, devices: int) -> dict[str, int]:
                 if uuid == "over"
             ],
         )
+        for name in ("first", "second"):
+            row = (name, sealed("webhook", name))
+            db.execute("INSERT INTO webhook_receivers VALUES (?, ?, 1)", row)
         key = sealed("push_key", "push_certificate")
         db.execute("INSERT INTO push_certificate VALUES (1, 'topic', 'PEM', ?, 1, '', 1)", (key,))
         db.execute("INSERT INTO idempotency_keys VALUES ('Aki', 'k', x'01', '{}', 1)")
-    return {"escrow": 3 * devices, "commands": devices, "answers": devices, "push_keys": 1}
+    return {
+        "escrow": 3 * devices, "commands": devices, "shared_commands": 1, "answers": devices,
+        "webhooks": 2, "push_keys": 1,
+    }  # fmt: skip
 
 
 def opened(data: Path, key: bytes | None = None) -> dict[str, int]:
     """How many secrets of each sort `key`, or else `vault.key`, opens; the others have a 0."""
     vault = Vault(key or (data / "keys" / "vault.key").read_bytes())
-    counts = dict.fromkeys(("escrow", "commands", "answers", "push_keys"), 0)
+    counts = dict.fromkeys(SORTS, 0)
     for sort, kind, owner, content in _rows(data):
         try:
             secret = vault.open(kind, owner, content)

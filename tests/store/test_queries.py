@@ -151,4 +151,5 @@ async def test_the_next_command_is_found_in_the_backlog_index(database: Database
     assert [row[3] for row in plan] == [
         "SEARCH c USING INDEX command_backlog (enrollment_id=?)",
         "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH s USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
     ]

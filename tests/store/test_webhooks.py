@@ -10,7 +10,8 @@ from appliance.mdm.event import Event
 from appliance.store import deliveries, webhooks
 from appliance.store.database import Connection, Database
 from appliance.store.deliveries import Failure
-from appliance.store.webhooks import Room, WebhookState
+from appliance.store.rooms import Room
+from appliance.store.webhooks import WebhookState
 
 from .test_queries import Recorder
 
@@ -82,11 +83,38 @@ async def test_without_room_the_oldest_gives_way(database: Database) -> None:
     await database.write(unit)
 
 
+async def test_without_room_the_device_gives_way_that_has_the_most(database: Database) -> None:
+    def unit(db: Connection) -> None:
+        add(db, event("b1", "B"), event("c1", "C"), *(event(f"a{n}") for n in range(9)))
+        assert due(db) == ["b1", "c1", "a6"]
+        add(db, *(event(f"{name}1", name) for name in "DE"))
+        assert due(db) == ["b1", "c1", "a8", "D1", "E1"], "until no one has more than another"
+        add(db, event("F1", "F"))
+        assert due(db) == ["c1", "a8", "D1", "E1", "F1"], "then it is the oldest"
+        assert (state(db).waiting, state(db).dropped) == (5, 9 + 2 + 1 + 2 - 5)
+
+    await database.write(unit)
+
+
+async def test_a_full_queue_frees_a_hundredth_at_once(database: Database) -> None:
+    def unit(db: Connection) -> None:
+        webhooks.keep_only(db, ("one",))
+        quiet = [event(f"quiet {n}", f"quiet {n}") for n in range(50)]
+        for one in [*quiet, *(event(str(n)) for n in range(351))]:
+            webhooks.add(db, ("one",), one, 1, room=Room(events=400, bytes=1 << 20))
+        assert (state(db).waiting, state(db).dropped) == (396, 5)
+        assert due(db)[:2] == ["quiet 0", "quiet 1"]
+
+    await database.write(unit)
+
+
 async def test_large_events_have_room_by_their_size(database: Database) -> None:
     def unit(db: Connection) -> None:
         add(db, event("a"), event("b", "B", 6_000), event("c", "C", 6_000))
-        assert due(db) == ["c"]
-        assert (state(db).waiting_bytes, state(db).dropped) == (6_000, 2)
+        assert due(db) == ["a", "c"], "the large ones give way to each other"
+        assert (state(db).waiting_bytes, state(db).dropped) == (6_010, 1)
+        webhooks.add(db, ("one",), event("d", "D", 12_000), 1, room=ROOM)
+        assert due(db) == ["a", "c"], "one that has no room at all"
 
     await database.write(unit)
 
@@ -124,7 +152,8 @@ async def test_what_failed_is_replayed_at_the_end_with_the_same_name(database: D
         add(db, event("a"), event("b"), event("c"))
         webhooks.gave_up(db, "one", number(db, "a"), FAILURE)
         webhooks.took(db, "one", number(db, "b"), answer=200, now=3)
-        assert webhooks.replay(db, "one", None, 4, room=ROOM) == 1
+        ((failed, _),) = deliveries.replayable(db, "one", None)
+        assert webhooks.replay(db, "one", [failed], 4, room=ROOM) == 1
         assert due(db) == ["c"]
         webhooks.took(db, "one", number(db, "c"), answer=200, now=5)
         assert due(db) == ["a"]
@@ -144,7 +173,11 @@ async def test_the_log_is_kept_short(database: Database) -> None:
                 webhooks.took(db, "one", number(db, str(name)), answer=200, now=name)
 
         def kept(**bounds: int) -> list[str]:
-            deliveries.prune(db, "one", **{"keep": 99, "keep_bytes": 9999, "before": 0, **bounds})
+            bounds = {"keep": 99, "keep_bytes": 9999, "before": 0, **bounds}
+            before = bounds.pop("before")
+            until = deliveries.beyond(db, "one", **bounds)
+            while deliveries.prune(db, "one", until=until, before=before):
+                pass
             shown = deliveries.log(db, "one", before=999, limit=99, status=None)
             return [one.event_id for one in shown]
 

@@ -198,7 +198,10 @@ def test_g06_devices_and_people_notice_nothing_of_it(tmp_path: Path) -> None:
     device, answered, waiting = asyncio.run(before())
     assert server.stop() == 0
     counts = json.loads(server.cli("vault", "rotate", "--json").stdout)
-    assert counts == {"escrow": 1, "commands": 1, "answers": 1, "push_keys": 1}
+    assert counts == {
+        "escrow": 1, "commands": 1, "shared_commands": 0, "answers": 1, "webhooks": 0,
+        "push_keys": 1,
+    }  # fmt: skip
     server.start()
     try:
         asyncio.run(after())

@@ -77,17 +77,3 @@ async def test_a_device_that_has_left_takes_no_command(api: ApiClient) -> None:
     answer = await api.call("POST", COMMANDS, {"targets": ["one"], "request_type": "ProfileList"})
     assert (answer.status, answer.json["code"]) == (409, "device.not_enrolled")
     assert "enrolled anew" in answer.json["hint"]
-
-
-async def test_a_large_command_for_very_many_devices_is_refused_before_it_takes_the_memory(
-    api: ApiClient,
-) -> None:
-    profile = plistlib.dumps({"PayloadIdentifier": "com.example", "A": bytes(400 << 10)})
-    order = {
-        "targets": [api.enroll(f"device-{number}") for number in range(200)],
-        "request_type": "InstallProfile",
-        "parameters": {"Payload": base64.b64encode(profile).decode()},
-    }
-    answer = await api.call("POST", COMMANDS, order)
-    assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "/targets")
-    assert "devices at a time" in answer.json["hint"]

@@ -33,7 +33,7 @@ def config(config: Config, receiver: Receiver) -> Config:
 @pytest.fixture
 async def webhook(api: ApiClient) -> str:
     """The path of the one receiver; no job runs, so nothing is sent by itself."""
-    await api.parts.services.webhooks.begin()
+    await api.parts.services.webhooks.senders.begin()
     (item,) = (await api.call("GET", _PATH)).json["items"]
     return f"{_PATH}/{item['id']}"
 

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from aiohttp import web
 from msgspec import Meta
 
+from appliance.services.receivers import Receiver
 from appliance.services.webhooks import Webhook
+from appliance.store.database import from_ms
 from appliance.store.deliveries import Delivery
 from appliance.web.api.operation import (
     Operation,
@@ -30,6 +32,7 @@ class WebhookAnswer(Answer):
     id: str
     url: str
     signed: bool
+    added: bool  # by command; false: it stands in the configuration
     state: str  # ok, failing, disabled
     waiting: int
     waiting_bytes: int
@@ -42,6 +45,31 @@ class WebhookAnswer(Answer):
     problem: str | None
     delivered_at: datetime | None
     disabled_at: datetime | None
+
+
+class WebhookBody(Body):
+    """Where events go, and what signs them; left out, a secret is made."""
+
+    url: str
+    secret: str | None = None
+
+
+class SecretBody(Body):
+    """What signs from now on; left out, a secret is made."""
+
+    secret: str | None = None
+
+
+class WebhookSecretAnswer(Answer):
+    """A receiver and, this once, the secret that signs what it gets.
+
+    Until `former_until` what it gets is signed with the former secret as well.
+    """
+
+    id: str
+    url: str
+    secret: str
+    former_until: datetime | None
 
 
 class WebhookTestAnswer(Answer):
@@ -72,9 +100,35 @@ class ReplayedAnswer(Answer):
 
 
 async def listing(request: web.Request) -> web.Response:
-    """All receivers, in the order of the configuration."""
+    """All receivers: those of the configuration, then those that were added."""
     found = await services_of(request).webhooks.listing()
     return answer(Page(items=[_webhook_answer(webhook) for webhook in found]))
+
+
+async def add(request: web.Request) -> web.Response:
+    """Tell a receiver, too."""
+    body = await body_of(request, WebhookBody)
+    receiver, secret = await services_of(request).webhooks.senders.add(
+        body.url, body.secret, by=caller_of(request).name
+    )
+    return answer(_secret_answer(receiver, secret), status=201, secret=True)
+
+
+async def rotate(request: web.Request) -> web.Response:
+    """Sign with another secret."""
+    body = await body_of(request, SecretBody)
+    receiver, secret = await services_of(request).webhooks.senders.rotate(
+        request.match_info["id"], body.secret, by=caller_of(request).name
+    )
+    return answer(_secret_answer(receiver, secret), secret=True)
+
+
+async def remove(request: web.Request) -> web.Response:
+    """Tell a receiver nothing more."""
+    await services_of(request).webhooks.senders.remove(
+        request.match_info["id"], by=caller_of(request).name
+    )
+    return web.Response(status=204)
 
 
 async def log(request: web.Request) -> web.Response:
@@ -108,11 +162,19 @@ async def replay(request: web.Request) -> web.Response:
 def _webhook_answer(webhook: Webhook) -> WebhookAnswer:
     state = webhook.state
     return WebhookAnswer(
-        id=state.id, url=webhook.url, signed=webhook.signed, state=state.state,
+        id=state.id, url=webhook.receiver.shown_url, signed=webhook.receiver.key is not None,
+        added=webhook.receiver.is_added, state=state.state,
         waiting=state.waiting, waiting_bytes=state.waiting_bytes, delivered=state.delivered,
         retried=state.retried, failed=state.failed, dropped=state.dropped,
         failing_since=state.failing_since, retry_at=state.retry_at, problem=state.problem,
         delivered_at=state.delivered_at, disabled_at=state.disabled_at,
+    )  # fmt: skip
+
+
+def _secret_answer(receiver: Receiver, secret: str) -> WebhookSecretAnswer:
+    return WebhookSecretAnswer(
+        id=receiver.id, url=receiver.shown_url, secret=secret,
+        former_until=from_ms(receiver.former_until or None),
     )  # fmt: skip
 
 
@@ -122,6 +184,20 @@ operations = (
     Operation(
         method="GET", path=_WEBHOOKS, handler=listing, scope="admin",
         summary="List the receivers of events", answer=Page[WebhookAnswer],
+    ),
+    Operation(
+        method="POST", path=_WEBHOOKS, handler=add, scope="admin",
+        summary="Add a receiver of events", body=WebhookBody, answer=WebhookSecretAnswer,
+        status=201,
+    ),
+    Operation(
+        method="POST", path=f"{_WEBHOOKS}/{{id}}/rotate", handler=rotate, scope="admin",
+        summary="Sign what a receiver gets with another secret, for a day with the former as well",
+        body=SecretBody, answer=WebhookSecretAnswer,
+    ),
+    Operation(
+        method="DELETE", path=f"{_WEBHOOKS}/{{id}}", handler=remove, scope="admin",
+        summary="Remove a receiver that was added, with what waits for it", status=204,
     ),
     Operation(
         method="GET", path=f"{_WEBHOOKS}/{{id}}/deliveries", handler=log, scope="admin",
