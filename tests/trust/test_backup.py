@@ -361,8 +361,8 @@ def test_e_06_kill_9_in_a_restore_leaves_all_or_nothing(saved: Saved, tmp_path: 
     assert [path.name for path in data.parent.iterdir()] == ["data"], "nothing is left beside it"
 
 
-# Verifies a backup, and waits where everything lies open.
-_VERIFY = """
+# Verifies or restores a backup, and waits where everything lies open.
+_SLOWLY = """
 import sys, time
 from appliance import cli
 from appliance.services import restoring
@@ -371,8 +371,8 @@ def wait(*_):
     print("unpacked", flush=True)
     time.sleep(60)
 
-restoring._checked = wait
-sys.exit(cli.run(["backup", "verify", *sys.argv[1:]]))
+setattr(restoring, sys.argv[1], wait)
+sys.exit(cli.run(sys.argv[2:]))
 """
 
 
@@ -384,7 +384,7 @@ def test_a_verify_that_is_ended_leaves_no_keys_behind(
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     arguments = (str(saved.file), "--key", str(saved.key))
     with subprocess.Popen(
-        [sys.executable, "-c", _VERIFY, *arguments],
+        [sys.executable, "-c", _SLOWLY, "_checked", "backup", "verify", *arguments],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stdout.readline() == b"unpacked\n"
@@ -398,4 +398,27 @@ def test_a_verify_that_is_ended_leaves_no_keys_behind(
         env=environment, capture_output=True, timeout=120, check=False,
     ) if end == signal.SIGKILL else None  # fmt: skip
     assert done is None or done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_a_restore_that_is_ended_leaves_nothing_behind(
+    saved: Saved, tmp_path: Path, end: signal.Signals
+) -> None:
+    arguments = [
+        "restore",
+        str(saved.file),
+        "--key",
+        str(saved.key),
+        "--data",
+        str(tmp_path / "data"),
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-c", _SLOWLY, "_give_to_owner", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == b"unpacked\n"
+        assert list(tmp_path.iterdir())
+        process.send_signal(end)
+        assert process.wait(30) == INTERRUPTED
     assert list(tmp_path.iterdir()) == []

@@ -203,8 +203,8 @@ async def test_e_15_what_hangs_at_the_end_takes_no_time_from_others(
         closed.append(name)
 
     async with open_appliance(config) as parts:
-        for name in ("push", "webhooks"):
-            monkeypatch.setattr(getattr(parts.services, name), "close", partial(close, name))
+        monkeypatch.setattr(parts.services.push, "close", partial(close, "push"))
+        monkeypatch.setattr(parts.services.webhooks.senders, "close", partial(close, "webhooks"))
         began = time.monotonic()
     assert time.monotonic() - began < 4
     assert len(closed) == 1 and hangs not in closed

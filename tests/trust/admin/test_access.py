@@ -18,8 +18,8 @@ from tests.web.api_client import ApiClient
 from tests.web.browser import NAME, PASSWORD, Browser
 
 FOR_DEVICES = re.compile(
-    r"/($|mdm|checkin|scep|e/|enroll$|enroll/|trust|root|ca\.crl|healthz|readyz|version|static|\.well-"
-    r"|MDMServiceConfig)"
+    r"/($|mdm|checkin|scep|ota|e/|enroll$|enroll/|trust|root|ca\.crl|healthz|readyz|version|static"
+    r"|\.well-|MDMServiceConfig)"
 )
 WRONG = {"name": NAME, "password": "not the password"}
 CLAIMS = ("X-Forwarded-For", "X-Real-IP", "True-Client-IP", "Forwarded", "CF-Connecting-IP")
