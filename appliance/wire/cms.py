@@ -27,8 +27,8 @@ _CHANGING = (MESSAGE_DIGEST, SIGNING_TIME)  # from one message of a device to it
 
 _MAX_CERTIFICATES = 10
 _MAX_ATTRIBUTES = 32
-_CACHED_CERTIFICATES = 4096
-_CACHED_CERTIFICATE_BYTES = 4096  # bounds what strangers can make us keep: 16 MiB
+_CACHED_CERTIFICATES = 256  # until the shape of its signatures is familiar, with the first
+_CACHED_CERTIFICATE_BYTES = 4096  # bounds what strangers can make us keep: 1 MiB
 
 
 _EXTENSION_ERRORS = (
