@@ -103,7 +103,7 @@ class EnrollConfig:
     open: bool = False  # true: anyone who reaches /enroll may enroll, without a link
     lab_topic: str = ""  # lets devices enroll without a push certificate; they cannot be woken
     lab_identities: bool = False  # over the air, any key will do as that of a device
-    device_ca_file: str = ""  # PEM of who signs device identities, beside Apple
+    device_ca_file: str = ""  # PEM of who signs device identities, beside Apple; no chain
 
     def __post_init__(self) -> None:
         if self.lab_topic and not self.lab_topic.startswith("com.apple.mgmt."):

@@ -30,7 +30,8 @@ def parse_attributes(content: bytes) -> DeviceAttributes:
     # A Mac also says which user asks; the device is meant all the same.
     device = EnrollmentID.from_plist(Plist({"UDID": body.text("UDID")}))
     serial_number = body.text("SERIAL")
-    if not 1 <= len(serial_number) <= MAX_PART_LENGTH or not serial_number.isprintable():
+    is_plain = serial_number.isprintable() and serial_number == serial_number.strip()
+    if not is_plain or not 1 <= len(serial_number) <= MAX_PART_LENGTH:
         raise MalformedMessage("is not a serial number", key="SERIAL")
     return DeviceAttributes(
         udid=device.id, serial_number=serial_number, challenge=body.text("CHALLENGE", None)

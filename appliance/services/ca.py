@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -175,6 +176,11 @@ class CertificateAuthority:
     def _refuse(self, request: scep.Request, refusal: Exception, fail_info: int) -> bytes:
         logger.warning("certificate refused", extra={logs.REASON: str(refusal)})
         return scep.failure(request, fail_info, self._certificate, self._key)
+
+
+def new_challenge() -> str:
+    """Return a new one-time challenge: 192 random bits as text."""
+    return secrets.token_urlsafe(24)
 
 
 def challenge_sha256(challenge: str) -> bytes:

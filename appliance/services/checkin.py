@@ -31,6 +31,7 @@ from appliance.mdm.checkin import (
     UserAuthenticate,
 )
 from appliance.mdm.declarations import answer_without_declarations
+from appliance.mdm.enrollment import EnrollmentType
 from appliance.services.channels import end_channels, keep, take_token
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
@@ -293,7 +294,8 @@ def _exchanged_for_another(
         return None
     if exchange.identity_sha256 == certificate.sha256:
         return "the certificate is for an exchange over the air, and enrolls nothing"
-    if not exchange.is_with(message.enrollment.id, message.serial_number):
+    is_device = message.enrollment.type is EnrollmentType.DEVICE
+    if not is_device or not exchange.is_with(message.enrollment.id, message.serial_number):
         return "the certificate was issued for the device that proved its identity"
     return None
 

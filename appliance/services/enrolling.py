@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.config import Config, ScepConfig
 from appliance.errors import Conflict, InvalidRequest, NotFound
-from appliance.services.ca import challenge_sha256, profile_reference
+from appliance.services.ca import challenge_sha256, new_challenge, profile_reference
 from appliance.services.clock import DAY, MINUTE, is_behind, now_ms
 from appliance.services.codes import new_code, normalise
 from appliance.services.profiles import Profiles
@@ -257,7 +256,7 @@ class EnrollingService:
             ClockWrong: a certificate made now would be of no use.
         """
         topic = await self._profiles.topic()
-        challenge = secrets.token_urlsafe(24)
+        challenge = new_challenge()
         now = now_ms()
 
         def unit(db: Connection) -> None:
@@ -272,7 +271,7 @@ class EnrollingService:
 
     async def _profile(self, *, link: EnrollmentLink | None, visit: str = "") -> bytes:
         topic = await self._profiles.topic()
-        challenge = secrets.token_urlsafe(24)
+        challenge = new_challenge()
         now = now_ms()
         expires_at = challenge_expiry(self._config.scep, link, now)
         sha256 = challenge_sha256(challenge)

@@ -2,19 +2,19 @@
 
 Over the air it answers a challenge with the identity that Apple gave it, obtains one of ours for
 this exchange, and signs again with that. MachineInfo is one message, signed by Apple's identity.
+It answers no challenge, so it says for which device the profile is and does not prove who sent it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 
 from appliance import logs
 from appliance.config import Config
 from appliance.errors import Busy, NotAuthorized
 from appliance.mdm.attributes import DeviceAttributes, parse_attributes
-from appliance.services.ca import challenge_sha256, profile_reference
+from appliance.services.ca import challenge_sha256, new_challenge, profile_reference
 from appliance.services.clock import MINUTE, now_ms
 from appliance.services.device_identities import device_identities
 from appliance.services.enrolling import EnrollingService, challenge_expiry
@@ -66,7 +66,7 @@ class OverTheAir:
         """
         link = await self._enrolling.open_link(code)
         await self._profiles.topic()
-        challenge, now = secrets.token_urlsafe(24), now_ms()
+        challenge, now = new_challenge(), now_ms()
         expires_at = challenge_expiry(self._config.scep, link, now)
         sha256 = challenge_sha256(challenge)
         await self._database.write(
@@ -96,7 +96,7 @@ class OverTheAir:
         return await self._finish(signer, ours, attributes, topic)
 
     async def enroll(self, code: str, message: bytes) -> bytes:
-        """Return the enrollment profile for a device that its MachineInfo proves.
+        """Return the enrollment profile for the device that signed this MachineInfo.
 
         Raises:
             NotFound, Conflict, ClockWrong: as `begin`.
@@ -107,19 +107,23 @@ class OverTheAir:
         link = await self._enrolling.open_link(code)
         topic = await self._profiles.topic()
         signer, attributes = await self._read(message)
-        proven = await self._prove(signer, link.code)
-        challenge, now = secrets.token_urlsafe(24), now_ms()
-        expires_at = challenge_expiry(self._config.scep, link, now)
+        if attributes.challenge is not None:
+            raise NotAuthorized("the message answers a challenge, and is no MachineInfo")
+        status = "signed" if await self._prove(signer, link.code) else "unproven"
+        challenge, now = new_challenge(), now_ms()
 
         def unit(db: Connection) -> None:
+            open_link = _open_link(db, link.code, now)
+            expires_at = challenge_expiry(self._config.scep, open_link, now)
             exchange_id = exchanges.add_identified(
-                db, link_code=link.code, udid=attributes.udid, proven=proven,
+                db, link_code=link.code, udid=attributes.udid,
                 serial_number=attributes.serial_number, now=now, expires_at=expires_at,
             )  # fmt: skip
-            _note_identified(db, link.code, attributes, proven, now)
-            _give_profile(db, link, exchange_id, challenge, now, expires_at)
+            _note_identified(db, link.code, attributes, status, now)
+            _give_profile(db, open_link, exchange_id, challenge, now, expires_at)
 
         await self._database.write(unit)
+        logger.info("device identified", extra={logs.ENROLLMENT_ID: attributes.udid})
         return await self._profiles.enrollment(topic, challenge)
 
     async def _read(self, message: bytes) -> tuple[Signer, DeviceAttributes]:
@@ -140,7 +144,7 @@ class OverTheAir:
         answered, now = challenge_sha256(attributes.challenge), now_ms()
         link_code = await self._database.read(lambda db: exchanges.check(db, answered, now))
         proven = await self._prove(signer, link_code)
-        challenge = secrets.token_urlsafe(24)
+        challenge = new_challenge()
 
         def unit(db: Connection) -> None:
             exchange = exchanges.identify(
@@ -152,9 +156,10 @@ class OverTheAir:
                 db, challenge_sha256(challenge), link_code=None, issued_for=None, now=now,
                 expires_at=exchange.expires_at, exchange_id=exchange.id,
             )  # fmt: skip
-            _note_identified(db, link_code, attributes, proven, now)
+            _note_identified(db, link_code, attributes, "proven" if proven else "unproven", now)
 
         await self._database.write(unit)
+        logger.info("device identified", extra={logs.ENROLLMENT_ID: attributes.udid})
         return await self._profiles.identity(topic, challenge)
 
     async def _finish(
@@ -163,15 +168,14 @@ class OverTheAir:
         """Phase 3: signed by the identity that this exchange has given."""
         now = now_ms()
         check_dates(signer, now)
-        if ours.revoked_at is not None:
-            raise NotAuthorized("the certificate is revoked")
-        challenge = secrets.token_urlsafe(24)
+        challenge = new_challenge()
 
         def unit(db: Connection) -> None:
             exchange = _open_exchange(db, signer, attributes, now)
-            link = links.get(db, exchange.link_code, now)
-            if link.state != "open":
-                raise NotAuthorized("the enrollment link is used up or revoked")
+            if ours.revoked_at is not None:
+                raise NotAuthorized("the certificate is revoked")
+            link = _open_link(db, exchange.link_code, now)
+            certificates.revoke(db, ours.sha256, reason="exchange", now=now)  # it has served
             expires_at = challenge_expiry(self._config.scep, link, now)
             exchanges.finish(db, exchange.id, now, expires_at=expires_at)
             _give_profile(db, link, exchange.id, challenge, now, expires_at)
@@ -217,6 +221,13 @@ def _open_exchange(
     return exchange
 
 
+def _open_link(db: Connection, code: str, now: int) -> EnrollmentLink:
+    link = links.get(db, code, now)
+    if link.state != "open":
+        raise NotAuthorized("the enrollment link is used up or revoked")
+    return link
+
+
 def _give_profile(
     db: Connection,
     link: EnrollmentLink,
@@ -235,12 +246,11 @@ def _give_profile(
 
 
 def _note_identified(
-    db: Connection, link_code: str, attributes: DeviceAttributes, proven: bool, now: int
+    db: Connection, link_code: str, attributes: DeviceAttributes, status: str, now: int
 ) -> None:
     data = {
         "udid": attributes.udid,
         "serial_number": attributes.serial_number,
-        "status": "proven" if proven else "unproven",
+        "status": status,
     }
     events.add(db, "link.device_identified", now, link=links.reference(link_code), data=data)
-    logger.info("device identified", extra={logs.ENROLLMENT_ID: attributes.udid})

@@ -28,8 +28,8 @@ class Exchange:
     identity_sha256: bytes | None
 
     def is_with(self, udid: str, serial_number: str | None) -> bool:
-        """Tell whether this is the device; one that tells no serial number need not."""
-        return self.udid == udid and serial_number in (None, self.serial_number)
+        """Tell whether this is the device."""
+        return (udid, serial_number) == (self.udid, self.serial_number)
 
 
 def begin(db: Connection, challenge: bytes, *, link_code: str, now: int, expires_at: int) -> None:
@@ -93,21 +93,20 @@ def add_identified(
     link_code: str,
     udid: str,
     serial_number: str,
-    proven: bool,
     now: int,
     expires_at: int,
 ) -> int:
-    """Store one that is over with a single message; return its id."""
+    """Store one that is over with a single message, which proves nothing; return its id."""
     row = db.execute(
         """
         INSERT INTO exchanges (link_code, created_at, expires_at, identified_at, udid,
-                               serial_number, proven, finished_at)
-        VALUES (:link, :now, :expires_at, :now, :udid, :serial, :proven, :now)
+                               serial_number, finished_at)
+        VALUES (:link, :now, :expires_at, :now, :udid, :serial, :now)
         RETURNING id
         """,
         {
             "link": link_code, "now": now, "expires_at": expires_at, "udid": udid,
-            "serial": serial_number, "proven": int(proven),
+            "serial": serial_number,
         },
     ).fetchone()  # fmt: skip
     return int(row[0])
@@ -148,7 +147,21 @@ def finish(db: Connection, exchange_id: int, now: int, *, expires_at: int) -> No
 
 
 def forget_expired(db: Connection, now: int) -> None:
-    """Delete those that have led to no certificate; the others say what theirs is good for."""
+    """Delete those that have led to no certificate; the others say what theirs is good for.
+
+    An identity that has not come back in time is revoked: it was for the exchange alone.
+    """
+    db.execute(
+        """
+        UPDATE certificates
+           SET revoked_at = :now, revocation_reason = 'exchange'
+         WHERE revoked_at IS NULL
+           AND sha256 IN (SELECT identity_sha256
+                            FROM exchanges
+                           WHERE expires_at <= :now AND finished_at IS NULL)
+        """,
+        {"now": now},
+    )
     db.execute(
         """
         DELETE FROM exchanges

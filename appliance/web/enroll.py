@@ -152,7 +152,7 @@ async def open_profile(request: web.Request) -> web.Response:
 
 
 def _count(request: web.Request) -> None:
-    """Each profile is a row for an hour: whoever has a link must not fill the disk.
+    """Each profile is a challenge and an event: whoever has a link must not fill the disk.
 
     Raises:
         TooMany: they are counted apart from the certificates, and as many may be fetched.

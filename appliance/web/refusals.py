@@ -21,7 +21,8 @@ NEW_LINK = text("Make a new link.")
 _DOWNLOAD_AGAIN = text("Download the profile again from the page of the link.")
 _ENROLL_AGAIN = text("Remove the management profile from the device and let it enroll again.")
 
-# As `services/ca` and `store/links` word them; a test holds them together.
+# As `services/ca`, `services/device_identities`, `store/links` and `store/exchanges` word them; a
+# test holds them together.
 _CAUSES: Mapping[str, tuple[str, str]] = {
     "the challenge was used before": (
         text("The profile had been used already: each is good for one device, once."),

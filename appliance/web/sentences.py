@@ -134,6 +134,9 @@ SENTENCES: Mapping[str, Sentence] = {
     "link.device_identified": _entry(
         text("A device proved that it is %(serial_number)s"), "certificate", "ok"
     ),
+    "link.device_identified.signed": _entry(
+        text("A message that %(serial_number)s signed asked for a profile"), "certificate"
+    ),
     "link.device_identified.unproven": _entry(
         text("A device says that it is %(serial_number)s; nothing proves it"), "certificate", "warn"
     ),

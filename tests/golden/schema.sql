@@ -184,6 +184,8 @@ CREATE INDEX exchanges_by_expiry ON exchanges (expires_at)
 
 CREATE UNIQUE INDEX exchanges_by_identity ON exchanges (identity_sha256);
 
+CREATE INDEX exchanges_unfinished ON exchanges (expires_at) WHERE finished_at IS NULL;
+
 CREATE TABLE former_authorities (
     sha256      BLOB    PRIMARY KEY,
     der         BLOB    NOT NULL,

@@ -75,7 +75,7 @@ async def test_the_first_certificate_is_the_exchanges_and_the_next_the_devices(
         assert found is not None
         assert (found.identity_sha256, found.finished) == (b"first", True)
         assert found.is_with("A", "C1")
-        assert found.is_with("A", None)
+        assert not found.is_with("A", None)
         assert not found.is_with("A", "C2")
         assert not found.is_with("B", "C1")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
 
 from appliance.simulator import keys
 from appliance.simulator.profile import Profile
@@ -133,6 +134,37 @@ async def test_a_15_each_message_is_answered_once(api: Api, apple: AppleLike) ->
     await refused(proving, last)
 
 
+async def test_a_15_an_answer_to_a_challenge_is_no_machine_info(api: Api, apple: AppleLike) -> None:
+    link = await api.new_link(uses=3)
+    proving = ProvingDevice(api, apple)
+    message = proving.message(await proving.challenge(link))
+    assert (await proving.post(message)).status == 200
+    await refused(proving, message, link.url)
+    await refused(proving, proving.message("of another site"), link.url)
+
+
+async def test_a_15_the_identity_of_an_exchange_ends_with_it(api: Api, apple: AppleLike) -> None:
+    link = await api.new_link(uses=3)
+    proving = ProvingDevice(api, apple)
+    identity = await proving.obtain(link)
+    assert (await proving.post(proving.message(by=identity))).status == 200
+    assert identity.certificate.serial_number in await _revoked(api)
+    await refused(proving, proving.message(by=identity))
+    assert "the enrollment profile was given before" in api.server.log.read_text()
+    late = ProvingDevice(api, apple)
+    identity = await late.obtain(link)
+    _end_exchanges(api)
+    async with asyncio.timeout(90):  # housekeeping comes once a minute
+        while identity.certificate.serial_number not in await _revoked(api):
+            await asyncio.sleep(0.5)
+
+
+async def _revoked(api: Api) -> set[int]:
+    async with api.session.get(f"{api.server.url}/ca.crl") as response:
+        crl = x509.load_der_x509_crl(await response.read())
+    return {entry.serial_number for entry in crl}
+
+
 async def test_a_15_of_many_at_once_one_is_answered(api: Api, apple: AppleLike) -> None:
     link = await api.new_link(uses=3)
     proving = ProvingDevice(api, apple)
@@ -207,6 +239,12 @@ async def test_a_15_the_profile_is_for_the_device_that_proved_itself(
     other.identity = right.identity
     assert (await other.authenticate()).status == 400
     assert (await right.authenticate(SerialNumber="C0THERS")).status == 400
+    assert (await right.authenticate(SerialNumber=None)).status == 400
+    by_enrollment_id = Device(api.session, enrollment_id=right.udid)
+    by_enrollment_id.read_profile(posted.body)
+    by_enrollment_id.identity = right.identity
+    by_itself = await by_enrollment_id.authenticate(SerialNumber=right.serial_number)
+    assert by_itself.status == 400, "a user enrollment of this name is another"
     assert (await right.authenticate()).status == 200
 
 
@@ -288,6 +326,7 @@ async def test_what_is_no_signed_plist_of_a_device_is_refused(api: Api, apple: A
     for change in (
         {"UDID": None}, {"SERIAL": None}, {"UDID": 1}, {"SERIAL": ["C1"]}, {"CHALLENGE": 5},
         {"UDID": "A:1"}, {"UDID": ""}, {"SERIAL": ""}, {"SERIAL": "C\n1"}, {"UDID": "A" * 999},
+        {"SERIAL": " "}, {"SERIAL": " C1"},
     ):  # fmt: skip
         attributes = {k: v for k, v in {**whole, **change}.items() if v is not None}
         await refused(proving, apple.sign(plistlib.dumps(attributes), proving.signer))

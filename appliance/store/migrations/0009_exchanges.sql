@@ -18,6 +18,7 @@ CREATE UNIQUE INDEX exchanges_by_identity ON exchanges (identity_sha256);
 CREATE UNIQUE INDEX exchanges_by_device ON exchanges (device_sha256);
 CREATE INDEX exchanges_by_expiry ON exchanges (expires_at)
  WHERE identity_sha256 IS NULL AND device_sha256 IS NULL;
+CREATE INDEX exchanges_unfinished ON exchanges (expires_at) WHERE finished_at IS NULL;
 
 ALTER TABLE challenges ADD COLUMN exchange_id INTEGER REFERENCES exchanges (id) ON DELETE CASCADE;
 CREATE INDEX challenges_by_exchange ON challenges (exchange_id) WHERE exchange_id IS NOT NULL;
