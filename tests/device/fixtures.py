@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from .apple import AppleLike
 from .device import Device
 from .server import Api, RunningServer
 
@@ -48,6 +49,23 @@ async def api(server: RunningServer) -> AsyncIterator[Api]:
         yield Api(server, session)
     assert not server.failures, f"500: {dict(server.failures)}\n{server.log_tail()}"
     assert not server.unauthorized, f"401 to a device: {dict(server.unauthorized)}"
+
+
+@pytest.fixture(scope="module")
+def apple(tmp_path_factory: pytest.TempPathFactory) -> AppleLike:
+    """Who the server of `believing` believes in beside Apple."""
+    return AppleLike(tmp_path_factory.mktemp("apple"))
+
+
+@pytest.fixture(scope="module")
+def believing(
+    apple: AppleLike, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A server that knows whose devices these are."""
+    environment = {"APPLIANCE_ENROLL__DEVICE_CA_FILE": str(apple.authority_file)}
+    running = start_server(tmp_path_factory.mktemp("proof") / "data", environment=environment)
+    yield running
+    assert running.stop() == 0
 
 
 @pytest_asyncio.fixture

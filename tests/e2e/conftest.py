@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.device.fixtures import api, device, other, server
+from tests.device.fixtures import api, apple, believing, device, other, server
 
-__all__ = ["api", "device", "other", "server"]
+__all__ = ["api", "apple", "believing", "device", "other", "server"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.device.apple import AppleLike
 from tests.device.fixtures import start_server
@@ -16,27 +15,9 @@ from tests.device.server import Api, Link, RunningServer
 
 
 @pytest.fixture(scope="module")
-def apple(tmp_path_factory: pytest.TempPathFactory) -> AppleLike:
-    """Who the servers here believe in beside Apple."""
-    return AppleLike(tmp_path_factory.mktemp("apple"))
-
-
-@pytest.fixture(scope="module")
-def server(apple: AppleLike, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server that knows whose devices these are."""
-    environment = {"APPLIANCE_ENROLL__DEVICE_CA_FILE": str(apple.authority_file)}
-    running = start_server(tmp_path_factory.mktemp("proof") / "data", environment=environment)
-    yield running
-    assert running.stop() == 0
-
-
-@pytest_asyncio.fixture
-async def api(server: RunningServer) -> AsyncIterator[Api]:
-    """Its API."""
-    async with server.session() as session:
-        yield Api(server, session)
-    assert not server.failures, server.log_tail()
-    assert not server.unauthorized
+def server(believing: RunningServer) -> RunningServer:
+    """Not the shared one."""
+    return believing
 
 
 async def is_proven(api: Api, enrollment_id: str) -> Any:

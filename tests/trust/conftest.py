@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.device.fixtures import api, device, other, server
+from tests.device.fixtures import api, apple, believing, device, other, server
 from tests.device.server import Api, RunningServer
 from tests.trust.authority import Authority
 
-__all__ = ["api", "device", "other", "server"]
+__all__ = ["api", "apple", "believing", "device", "other", "server"]
 
 
 @pytest.fixture

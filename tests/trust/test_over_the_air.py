@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import plistlib
 import time
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from cryptography import x509
 
 from appliance.simulator import keys
@@ -17,16 +15,9 @@ from appliance.simulator.profile import Profile
 from tests.device.apple import AppleLike
 from tests.device.database import opened
 from tests.device.device import Device
-from tests.device.fixtures import start_server
 from tests.device.over_the_air import ProvingDevice
 from tests.device.scep import ScepClient, ScepFailure
 from tests.device.server import Api, RunningServer
-
-
-@pytest.fixture(scope="module")
-def apple(tmp_path_factory: pytest.TempPathFactory) -> AppleLike:
-    """Who the server believes in beside Apple."""
-    return AppleLike(tmp_path_factory.mktemp("apple"))
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +27,9 @@ def look_alike(tmp_path_factory: pytest.TempPathFactory) -> AppleLike:
 
 
 @pytest.fixture(scope="module")
-def server(apple: AppleLike, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server that knows whose devices these are."""
-    environment = {"APPLIANCE_ENROLL__DEVICE_CA_FILE": str(apple.authority_file)}
-    running = start_server(tmp_path_factory.mktemp("proof") / "data", environment=environment)
-    yield running
-    assert running.stop() == 0
-
-
-@pytest_asyncio.fixture
-async def api(server: RunningServer) -> AsyncIterator[Api]:
-    """Its API; afterwards: no 500 was sent, and no 401 to a device."""
-    async with server.session() as session:
-        yield Api(server, session)
-    assert not server.failures, server.log_tail()
-    assert not server.unauthorized
+def server(believing: RunningServer) -> RunningServer:
+    """Not the shared one."""
+    return believing
 
 
 def given(api: Api) -> list[Any]:
