@@ -363,7 +363,8 @@ def test_e_06_kill_9_in_a_restore_leaves_all_or_nothing(saved: Saved, tmp_path: 
 
 # Verifies or restores a backup, and waits where everything lies open.
 _SLOWLY = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 from appliance import cli
 from appliance.services import restoring
 
