@@ -30,7 +30,8 @@ def test_a_passphrase_can_come_through_a_pipe(
     done = run("vault", "unprotect", "--data", data)
     assert (done.status, done.out) == (0, "")
     assert "plain files again" in done.err
-    assert "APPLIANCE_PASSPHRASE" not in os.environ, "no child of ours gets it"
+    if "APPLIANCE_EXECUTABLE" not in os.environ:  # which has an environment of its own
+        assert "APPLIANCE_PASSPHRASE" not in os.environ, "no child of ours gets it"
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "eleven char\n"])
