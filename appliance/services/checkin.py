@@ -31,6 +31,7 @@ from appliance.mdm.checkin import (
     UserAuthenticate,
 )
 from appliance.mdm.declarations import answer_without_declarations
+from appliance.mdm.device import DeviceFacts
 from appliance.mdm.enrollment import EnrollmentType
 from appliance.services.channels import end_channels, keep, take_token
 from appliance.services.clock import HOUR, now_ms
@@ -158,10 +159,7 @@ class CheckinService:
             enrollments.begin(
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
-            facts = device.from_authenticate(message)
-            if exchange is not None:
-                facts = replace(facts, is_identity_proven=exchange.proven)
-            devices.put_facts(db, device_id, facts)
+            devices.put_facts(db, device_id, _facts(message, exchange))
             link = _reference(certificate.link_code)
             events.add(db, "device.authenticated", now, enrollment_id=device_id, link=link)
             return None
@@ -284,6 +282,11 @@ def _reference(link_code: str | None) -> str | None:
 class _Admission(Enum):
     ENROLLMENT = auto()  # begins anew: queue and secrets of an earlier one are gone
     RENEWAL = auto()  # the same enrollment with a new identity: everything stays
+
+
+def _facts(message: Authenticate, exchange: Exchange | None) -> DeviceFacts:
+    facts = device.from_authenticate(message)
+    return facts if exchange is None else replace(facts, is_identity_proven=exchange.proven)
 
 
 def _exchanged_for_another(

@@ -186,7 +186,7 @@ class OverTheAir:
     async def _prove(self, signer: Signer, link_code: str) -> bool:
         """Tell whether the identity is proven; a refusal is told to the link's administrator."""
         try:
-            return await asyncio.to_thread(self._identities.is_proven, signer)
+            return self._identities.is_proven(signer)
         except NotAuthorized as refusal:
             reason, link, now = refusal.problem, links.reference(link_code), now_ms()
 

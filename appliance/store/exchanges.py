@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from appliance.errors import NotAuthorized
 from appliance.store.database import Connection
-from appliance.store.links import CLOCK_MAY_STEP_BACK_MS
+from appliance.store.links import refuse_void
 
 _COLUMNS = "id, link_code, udid, serial_number, proven, expires_at, finished_at, identity_sha256"
 
@@ -61,12 +61,8 @@ def check(db: Connection, challenge: bytes, now: int) -> str:
     if row is None:
         raise NotAuthorized("the challenge is unknown or expired")
     link_code, created_at, identified_at, revoked_at, left = row
-    if identified_at is not None:
-        raise NotAuthorized("the challenge was used before")
-    if now < created_at - CLOCK_MAY_STEP_BACK_MS:
-        raise NotAuthorized("the clock was set back to before the challenge was made")
-    if revoked_at is not None or left <= 0:
-        raise NotAuthorized("the enrollment link is used up or revoked")
+    link_is_over = revoked_at is not None or left <= 0
+    refuse_void(now, created_at=created_at, used_at=identified_at, link_is_over=link_is_over)
     return str(link_code)
 
 

@@ -10,6 +10,9 @@ from appliance.mdm.catalogue import catalogue
 # RFC 3339 can write: whoever asks what may be handed out now needs to know nothing of it.
 UNTIL_RELEASED = 253_402_300_799_000
 
+# `sent` and `not_now` would keep an administrator from cancelling it.
+HELD = f"status = 'queued', not_before = {UNTIL_RELEASED}"
+
 SINCE_SCHEMA = 4  # older releases would take the mark for a time that comes
 
 # They are dangerous if they touch the management profile, which only a service can tell.
@@ -24,10 +27,9 @@ def hold_in_copy(db: sqlite3.Connection, now: int) -> None:
     """
     db.execute("UPDATE commands SET restored_at = ? WHERE finished_at IS NULL", (now,))
     waiting = db.execute("SELECT DISTINCT request_type FROM commands WHERE finished_at IS NULL")
-    # `sent` and `not_now` would keep an administrator from cancelling it.
     db.executemany(
         f"""
-        UPDATE commands SET status = 'queued', not_before = {UNTIL_RELEASED}
+        UPDATE commands SET {HELD}
          WHERE finished_at IS NULL AND request_type = ?
         """,
         [(name,) for (name,) in waiting.fetchall() if _may_harm(name)],

@@ -9,7 +9,7 @@ from datetime import datetime
 from appliance.errors import NotAuthorized, NotFound
 from appliance.store.database import Connection, from_ms
 
-CLOCK_MAY_STEP_BACK_MS = 60 * 1000
+_CLOCK_MAY_STEP_BACK_MS = 60 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +139,19 @@ def check_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:
     if row is None:
         raise NotAuthorized("the challenge is unknown or expired")
     link_code, issued_for, created_at, used_at, revoked_at, left, exchange_id = row
+    link_is_over = link_code is not None and (revoked_at is not None or left <= 0)
+    refuse_void(now, created_at=created_at, used_at=used_at, link_is_over=link_is_over)
+    return Challenge(link_code=link_code, issued_for=issued_for, exchange_id=exchange_id)
+
+
+def refuse_void(now: int, *, created_at: int, used_at: int | None, link_is_over: bool) -> None:
+    """Refuse a challenge that has not expired and still cannot be used; raises NotAuthorized."""
     if used_at is not None:
         raise NotAuthorized("the challenge was used before")
-    if now < created_at - CLOCK_MAY_STEP_BACK_MS:
+    if now < created_at - _CLOCK_MAY_STEP_BACK_MS:
         raise NotAuthorized("the clock was set back to before the challenge was made")
-    if link_code is not None and (revoked_at is not None or left <= 0):
+    if link_is_over:
         raise NotAuthorized("the enrollment link is used up or revoked")
-    return Challenge(link_code=link_code, issued_for=issued_for, exchange_id=exchange_id)
 
 
 def consume_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:

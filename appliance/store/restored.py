@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from appliance.store import commands, events, payloads, renewals
 from appliance.store.database import Connection
-from appliance.store.holding import UNTIL_RELEASED
+from appliance.store.holding import HELD, UNTIL_RELEASED
 from appliance.store.payloads import Payload
 
 _UNFINISHED = f"""
@@ -77,14 +77,7 @@ def _mark_commands(db: Connection, now: int, is_dangerous: Judge) -> tuple[int, 
         dangerous = is_dangerous(uuid, target, request_type, payload)
         (held if dangerous else repeated).append((now, row_id))
     db.executemany("UPDATE commands SET restored_at = ? WHERE id = ?", repeated)
-    # `sent` and `not_now` would keep an administrator from cancelling it.
-    db.executemany(
-        f"""
-        UPDATE commands SET restored_at = ?, status = 'queued', not_before = {UNTIL_RELEASED}
-         WHERE id = ?
-        """,
-        held,
-    )
+    db.executemany(f"UPDATE commands SET restored_at = ?, {HELD} WHERE id = ?", held)
     return len(held), len(repeated)
 
 

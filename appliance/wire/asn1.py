@@ -10,6 +10,7 @@ Source: RFC 5652 (CMS), RFC 5280 (certificates), RFC 2986 (certification request
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 from cryptography import x509
@@ -33,6 +34,8 @@ _ENCODINGS: Mapping[bytes, str] = {
     b"\x16": "ascii",  # IA5String
     b"\x1e": "utf-16-be",  # BMPString
 }
+
+_OWN_NAMES = 8
 
 _DECODE_ERRORS = (ValueError, TypeError, OverflowError)
 
@@ -226,3 +229,7 @@ def name_of(certificate: x509.Certificate) -> bytes:
     """Return the DER of the IssuerAndSerialNumber, its issuer exactly as encoded there."""
     tbs = decode(TbsCertificate, certificate.tbs_certificate_bytes)
     return encode(IssuerAndSerialNumber(issuer=tbs.issuer, serial_number=tbs.serial_number))
+
+
+# For those few certificates whose name is written or looked for again and again.
+own_name = lru_cache(maxsize=_OWN_NAMES)(name_of)

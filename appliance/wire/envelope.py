@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -57,7 +56,6 @@ _KEY_BYTES: Mapping[Cipher, int] = {
 }
 _RSA_ENCRYPTION = x509.ObjectIdentifier("1.2.840.113549.1.1.1")
 _MAX_RECIPIENTS = 10
-_MOST_NAMES = 8  # ours, again and again
 _DES_CIPHERS = (Cipher.TRIPLE_DES, Cipher.DES)
 _KEY_TRANSPORT_TAG = b"\x30"
 _PRIMITIVE_TAG, _CONSTRUCTED_TAG = b"\x80", b"\xa0"
@@ -154,7 +152,7 @@ def _ciphertext(element: asn1.TLV) -> bytes:
 
 def _encrypted_key(recipients: list[asn1.TLV], certificate: x509.Certificate) -> bytes:
     """Return the content key that was encrypted to `certificate`."""
-    ours = _name_of(certificate)
+    ours = asn1.own_name(certificate)
     for element in recipients[:_MAX_RECIPIENTS]:
         if element.tag_bytes != _KEY_TRANSPORT_TAG:
             continue
@@ -165,9 +163,6 @@ def _encrypted_key(recipients: list[asn1.TLV], certificate: x509.Certificate) ->
             raise UnsupportedAlgorithm("the content key must be encrypted with RSA PKCS #1 v1.5")
         return info.encrypted_key
     raise MalformedMessage("the envelope is not addressed to this certificate")
-
-
-_name_of = lru_cache(maxsize=_MOST_NAMES)(asn1.name_of)
 
 
 def _decrypt_key(key: rsa.RSAPrivateKey, encrypted_key: bytes, length: int) -> bytes:

@@ -50,7 +50,7 @@ def sign(
     signature, algorithm = make_signature(key, digest, der.set_of(*encoded))
     signer_info = der.sequence(
         _VERSION,
-        _name_of(certificate),
+        asn1.own_name(certificate),
         digest_algorithm,
         der.element(0xA0, *encoded),
         der.algorithm(algorithm, der.NULL if isinstance(key, rsa.RSAPrivateKey) else b""),
@@ -65,9 +65,6 @@ def sign(
 @lru_cache(maxsize=_MOST_CERTIFICATES)
 def _der_of(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
-
-
-_name_of = lru_cache(maxsize=_MOST_CERTIFICATES)(asn1.name_of)
 
 
 def certs_only(certificates: Sequence[bytes]) -> bytes:

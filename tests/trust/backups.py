@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from appliance import cli
-from tests.device.server import PROGRAM, RunningServer
+from tests.device.fixtures import start_server
+from tests.device.server import PROGRAM, Api, RunningServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,3 +106,39 @@ def _run(*arguments: str) -> Done:
     with redirect_stdout(out), redirect_stderr(err):
         status = cli.run(list(arguments))
     return Done(status=status, out=out.getvalue(), err=err.getvalue())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A backup of a server with a device, its key, and what is inside."""
+
+    server: RunningServer
+    file: Path
+    key: Path
+    recipient: str
+    members: Mapping[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
+    """A running server and a backup of it."""
+    folder = tmp_path_factory.mktemp("saved")
+    server = start_server(folder / "data")
+
+    async def fill() -> None:
+        async with server.session() as session:
+            api = Api(server, session)
+            device = await api.enroll()
+            await device.set_bootstrap_token(b"bootstrap")
+            await api.queue(device.id)
+
+    asyncio.run(fill())
+    file = create(server, folder / "file.age")
+    yield Saved(
+        server=server,
+        file=file,
+        key=server.backup_key,
+        recipient=(server.data / "keys" / "backup.recipient").read_text().strip(),
+        members=opened(file, server.backup_key),
+    )
+    assert server.stop() == 0

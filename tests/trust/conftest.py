@@ -9,8 +9,9 @@ import pytest
 from tests.device.fixtures import api, apple, believing, device, other, server
 from tests.device.server import Api, RunningServer
 from tests.trust.authority import Authority
+from tests.trust.backups import saved
 
-__all__ = ["api", "apple", "believing", "device", "other", "server"]
+__all__ = ["api", "apple", "believing", "device", "other", "saved", "server"]
 
 
 @pytest.fixture

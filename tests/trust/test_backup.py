@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -11,63 +10,23 @@ import signal
 import sqlite3
 import stat
 import subprocess
-import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.device.fixtures import start_server
-from tests.device.server import PROGRAM, Api, RunningServer
+from tests.device.server import PROGRAM
 
 from . import backups
-from .backups import Entry, entry
+from .backups import Entry, Saved, entry
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 DAMAGED = 12
-INTERRUPTED = 130
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
-    """A backup of a server with a device, its key, and what is inside."""
-
-    server: RunningServer
-    file: Path
-    key: Path
-    recipient: str
-    members: Mapping[str, bytes]
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
-    """A running server and a backup of it."""
-    folder = tmp_path_factory.mktemp("saved")
-    server = start_server(folder / "data")
-
-    async def fill() -> None:
-        async with server.session() as session:
-            api = Api(server, session)
-            device = await api.enroll()
-            await device.set_bootstrap_token(b"bootstrap")
-            await api.queue(device.id)
-
-    asyncio.run(fill())
-    file = backups.create(server, folder / "file.age")
-    yield Saved(
-        server=server,
-        file=file,
-        key=server.backup_key,
-        recipient=(server.data / "keys" / "backup.recipient").read_text().strip(),
-        members=backups.opened(file, server.backup_key),
-    )
-    assert server.stop() == 0
 
 
 def _assert_refused(file: Path, key: Path, tmp_path: Path) -> backups.Done:
@@ -359,67 +318,3 @@ def test_e_06_kill_9_in_a_restore_leaves_all_or_nothing(saved: Saved, tmp_path: 
     shutil.rmtree(data, ignore_errors=True)
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert [path.name for path in data.parent.iterdir()] == ["data"], "nothing is left beside it"
-
-
-# Verifies or restores a backup, and waits where everything lies open.
-_SLOWLY = """
-import signal, sys, time
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-from appliance import cli
-from appliance.services import restoring
-
-def wait(*_):
-    print("unpacked", flush=True)
-    time.sleep(60)
-
-setattr(restoring, sys.argv[1], wait)
-sys.exit(cli.run(sys.argv[2:]))
-"""
-
-
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
-def test_a_verify_that_is_ended_leaves_no_keys_behind(
-    saved: Saved, tmp_path: Path, end: signal.Signals
-) -> None:
-    """Killed, it cannot help it: then the next one removes them."""
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    arguments = (str(saved.file), "--key", str(saved.key))
-    with subprocess.Popen(
-        [sys.executable, "-c", _SLOWLY, "_checked", "backup", "verify", *arguments],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None and process.stdout.readline() == b"unpacked\n"
-        (folder,) = tmp_path.iterdir()
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert (folder / "keys" / "vault.key").is_file()
-        process.send_signal(end)
-        assert process.wait(30) == (-end if end == signal.SIGKILL else INTERRUPTED)
-    done = subprocess.run(
-        [*PROGRAM, "backup", "verify", *arguments],
-        env=environment, capture_output=True, timeout=120, check=False,
-    ) if end == signal.SIGKILL else None  # fmt: skip
-    assert done is None or done.returncode == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
-def test_a_restore_that_is_ended_leaves_nothing_behind(
-    saved: Saved, tmp_path: Path, end: signal.Signals
-) -> None:
-    arguments = [
-        "restore",
-        str(saved.file),
-        "--key",
-        str(saved.key),
-        "--data",
-        str(tmp_path / "data"),
-    ]
-    with subprocess.Popen(
-        [sys.executable, "-c", _SLOWLY, "_give_to_owner", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None and process.stdout.readline() == b"unpacked\n"
-        assert list(tmp_path.iterdir())
-        process.send_signal(end)
-        assert process.wait(30) == INTERRUPTED
-    assert list(tmp_path.iterdir()) == []
