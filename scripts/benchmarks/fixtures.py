@@ -30,14 +30,21 @@ class KeyPool:
 
     def __init__(self, size: int = 50) -> None:
         keys = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(size)]
-        self.signers = [(self_signed(key, f"key {n}"), key) for n, key in enumerate(keys)]
-        self._turn = itertools.cycle(self.signers)
+        self.signers: dict[int, tuple[x509.Certificate, rsa.RSAPrivateKey]] = {}  # by serial number
+        self._turn = itertools.cycle(keys)
         self._owner = {_public(key): key for key in keys}
 
+    def signer(self) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
+        """A new temporary certificate, as every real device makes one, and its key."""
+        key = next(self._turn)
+        certificate = self_signed(key, str(uuid.uuid4()))
+        self.signers[certificate.serial_number] = certificate, key
+        return certificate, key
+
     def requests(self, ca: x509.Certificate, challenges: Sequence[str]) -> Iterator[Request]:
-        """One SCEP request per challenge."""
+        """One SCEP request per challenge, each signed with a certificate of its own."""
         for challenge in challenges:
-            signer, key = next(self._turn)
+            signer, key = self.signer()
             message = pkcs_req(key, signer, ca, name=str(uuid.uuid4()), challenge=challenge)
             yield http_request(
                 "POST", "/scep?operation=PKIOperation", message, "application/x-pki-message"

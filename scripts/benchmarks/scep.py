@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from asn1crypto import cms
 from cryptography import x509
@@ -131,15 +131,15 @@ def _scep_attribute(which: int, value: bytes) -> bytes:
 
 
 def issued(
-    answer: bytes, signers: Iterable[tuple[x509.Certificate, rsa.RSAPrivateKey]]
+    answer: bytes, signers: Mapping[int, tuple[x509.Certificate, rsa.RSAPrivateKey]]
 ) -> x509.Certificate | None:
-    """The certificate in a CertRep that belongs to one of `signers`; None for a refusal."""
+    """The certificate in a CertRep to one of `signers`, by serial number; None for a refusal."""
     content = cms.ContentInfo.load(answer)["content"]["encap_content_info"]["content"].native
     if not content:
         return None
     recipient = cms.ContentInfo.load(content)["content"]["recipient_infos"][0].chosen
     serial = recipient["rid"].chosen["serial_number"].native
-    signer, key = next(pair for pair in signers if pair[0].serial_number == serial)
+    signer, key = signers[serial]
     opened = pkcs7.pkcs7_decrypt_der(content, signer, key, [])
     mine = signer.public_key()
     certificates = pkcs7.load_der_pkcs7_certificates(opened)

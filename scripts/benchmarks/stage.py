@@ -214,7 +214,7 @@ def _one_after_the_other(certificate: Sample, check_ins: Sample) -> Sample:
 async def generator_ceiling(folder: Path, seconds: float) -> Sample:
     """What the load generator reaches against a server that does nothing."""
     pool = KeyPool(size=1)
-    request: Request = pool.device(pool.signers[0][0]).idle()
+    request: Request = pool.device(pool.signer()[0]).idle()
     folder.mkdir()
     with peers.trivial(folder) as server:
         return await workloads.measure(server, itertools.repeat([request]), seconds=seconds)
