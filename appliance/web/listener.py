@@ -19,6 +19,11 @@ from appliance.web.connections import Connections, Watched
 _BACKLOG = 4096
 _IN_A_TURN = 16
 _PAUSE_SECONDS = 0.05
+# More handshakes at the same time only make each of them last longer, and until it is through one
+# takes 50 KB, four times what its connection takes then. One that its peer draws out counts no
+# more: it would keep devices out, and `Connections` bounds it.
+_HANDSHAKES = 384
+_DRAWN_OUT_SECONDS = 2.0
 _GOODBYE_SECONDS = 5.0  # for the peer's part of closing TLS
 
 
@@ -41,6 +46,7 @@ class Listener(web.BaseSite):
         self._connections = connections
         self._sockets: list[socket.socket] = []
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._counted: set[asyncio.Task[None]] = set()  # those of them that are not drawn out
         self._pauses: set[asyncio.TimerHandle] = set()
 
     @property
@@ -97,7 +103,7 @@ class Listener(web.BaseSite):
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_IN_A_TURN):
-            if not self._connections.has_room():
+            if len(self._counted) >= _HANDSHAKES or not self._connections.has_room():
                 self._pause(listening)
                 return
             try:
@@ -118,10 +124,13 @@ class Listener(web.BaseSite):
             return
         accepted.setblocking(False)
         connection = self._connections.open(server, address)
-        handshake = asyncio.get_running_loop().create_task(self._greet(connection, accepted))
-        self._handshakes.add(handshake)
+        loop = asyncio.get_running_loop()
+        handshake = loop.create_task(self._greet(connection, accepted))
         connection.handshake = handshake
-        handshake.add_done_callback(self._handshakes.discard)
+        for under_way in (self._handshakes, self._counted):
+            under_way.add(handshake)
+            handshake.add_done_callback(under_way.discard)
+        loop.call_later(_DRAWN_OUT_SECONDS, self._counted.discard, handshake)
 
     async def _greet(self, connection: Watched, accepted: socket.socket) -> None:
         try:
