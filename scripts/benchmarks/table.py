@@ -63,12 +63,9 @@ class Figure:
         processor_ratio = _ratio_of(
             [one.processor_us for one in theirs], [one.processor_us for one in ours]
         )
-        # Judged by processor time where there is one: a busy machine distorts rates.
-        if peer:
-            value = ratio if processor_ratio is None else processor_ratio
-        else:
-            value = self.per_processor_second() or _rate(ours)
-        met = target.reached(value) if target and ours and value is not None else None
+        # Judged by what one core does in a second: who waits for the disk meanwhile does less.
+        value = ratio if peer else _rate(ours) if ours else None
+        met = target.reached(value) if target and value is not None else None
         return Row(
             figure=self.name,
             ours=_rate(ours) if ours else None,
