@@ -37,10 +37,15 @@ class Outcome:
     status: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add(self, enrollment_id: str, key: str, text: str) -> None:
-        """Count one attempt; keys that end in `_error` are failures."""
-        self.attempts += 1
-        self.failures += key.endswith("_error")
-        self.status.setdefault(enrollment_id, {})[key] = text
+        """Count one attempt; keys that end in `_error` are failures.
+
+        Who did not get the command is woken all the same, but that makes no success of it.
+        """
+        result = self.status.setdefault(enrollment_id, {})
+        if "command_error" not in result:
+            self.attempts += 1
+            self.failures += key.endswith("_error")
+        result[key] = text
 
     def answer(self, **rest: object) -> web.Response:
         """200 when all went well, 207 when some did, 500 when nothing did."""

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from appliance.app import open_appliance
 from appliance.config import ApiConfig, Config
 from appliance.web import site
+from appliance.web.nanomdm import Outcome
 
 from .api_client import ApiClient
 from .test_api_resources import pem, push_certificate
@@ -67,6 +68,15 @@ async def test_a_second_command_of_one_uuid_is_an_error(api: ApiClient) -> None:
     assert (await call(api, "PUT", "/v1/enqueue/one?nopush=1", raw))[0] == 200
     status, answer = await call(api, "PUT", "/v1/enqueue/one?nopush=1", raw)
     assert (status, "command_error" in answer["status"]["one"]) == (500, True)
+
+
+def test_a_push_makes_no_success_of_a_command_that_was_refused() -> None:
+    outcome = Outcome()
+    outcome.add("one", "command_error", "it has had this command")
+    outcome.add("one", "push_result", "an-apns-id")
+    assert outcome.answer().status == 500
+    outcome.attempts += 1  # another got the command
+    assert outcome.answer().status == 207
 
 
 async def test_a_failed_push_leaves_the_command_queued(api: ApiClient) -> None:
