@@ -141,6 +141,7 @@ def test_a_dangerous_command_wants_the_serial_number(
     arguments = ("command", "send", enrolled[0], "EraseDevice", "-p", "PIN=123456")
     refused = run(*arguments, "--data", server.data)
     assert (refused.status, refused.out) == (11, "")
+    assert "--confirm" in refused.err
     assert "error[command.confirmation_required]" in refused.err
     assert run(*arguments, "--confirm", enrolled[1], "--data", server.data).status == 0
 
