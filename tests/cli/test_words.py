@@ -31,7 +31,7 @@ def test_a_time_is_a_duration_or_iso_8601(text: str, expected: str) -> None:
     assert until(text, now=NOW) == expected
 
 
-@pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "9999999d"])
+@pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "9999999d", "999999w"])
 def test_any_other_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         until(text, now=NOW)

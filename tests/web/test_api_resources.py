@@ -91,6 +91,9 @@ async def test_d10_a_token_is_shown_once(api: ApiClient) -> None:
     assert (await api.call("POST", "/api/v1/tokens", {"name": "ci"})).status == 409
     unknown = await api.call("POST", "/api/v1/tokens", {"name": "x", "scopes": ["root"]})
     assert (unknown.status, unknown.json["errors"][0]["pointer"]) == (422, "/scopes")
+    over = {"name": "y", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}
+    useless = await api.call("POST", "/api/v1/tokens", over)
+    assert (useless.status, useless.json["errors"][0]["pointer"]) == (422, "/expires_at")
 
 
 async def test_a_push_certificate_is_taken_as_json(api: ApiClient, key: rsa.RSAPrivateKey) -> None:
