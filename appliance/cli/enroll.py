@@ -43,6 +43,8 @@ def link(settings: Settings, uses: int, expires: str, label: str) -> None:
 @click.pass_obj
 def profile(settings: Settings, output: Path, code: str | None) -> None:
     """Write an enrollment profile, good for one device."""
+    if not output.absolute().parent.is_dir():  # a link that nobody knows of would be left
+        raise click.BadParameter(f"there is no directory {output.parent}", param_hint="-o")
 
     async def fetch(client: Client) -> tuple[str, bytes]:
         used = code or (await client.call("POST", _PATH, body={"label": "profile"}))["code"]

@@ -193,6 +193,10 @@ def test_a_profile_is_written_for_one_device(
     assert run("enroll", "profile", "-o", file, "--data", server.data).status == 0
     assert file.stat().st_mode & 0o077 == 0, "its challenge is for one device, not for all users"
     assert b"com.apple.mdm" in file.read_bytes()
+    links = run("enroll", "list", "--json", "--data", server.data).json
+    refused = run("enroll", "profile", "-o", tmp_path / "no" / "file", "--data", server.data)
+    assert (refused.status, "there is no directory" in refused.err) == (2, True)
+    assert run("enroll", "list", "--json", "--data", server.data).json == links
 
 
 def test_the_status_fits_on_one_screen(run: Cli, server: RunningServer) -> None:
