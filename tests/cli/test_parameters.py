@@ -45,3 +45,12 @@ def test_a_key_that_wants_a_list_gets_one() -> None:
     written = parse_parameters(['Queries=["OSVersion"]'], "DeviceInformation")
     assert one == written == {"Queries": ["OSVersion"]}
     assert two == {"Queries": ["OSVersion", "DeviceName"]}
+
+
+def test_what_is_nested_in_a_list_makes_a_list_of_one() -> None:
+    words = ["Settings.Item=DeviceName", "Settings.DeviceName=2027"]
+    expected: dict[str, Any] = {"Settings": [{"Item": "DeviceName", "DeviceName": "2027"}]}
+    assert parse_parameters(words, "Settings") == expected
+    words = ["Updates.InstallAction=Default", "Updates.ProductVersion=15.1"]
+    expected = {"Updates": [{"InstallAction": "Default", "ProductVersion": "15.1"}]}
+    assert parse_parameters(words, "ScheduleOSUpdate") == expected
