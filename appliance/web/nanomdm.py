@@ -12,7 +12,13 @@ from typing import Any
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.errors import ApplianceError, Conflict, InvalidRequest, NotAuthenticated
+from appliance.errors import (
+    ApplianceError,
+    Conflict,
+    InvalidRequest,
+    MalformedMessage,
+    NotAuthenticated,
+)
 from appliance.mdm.checkin import parse_checkin
 from appliance.mdm.command import parse_command
 from appliance.services import Services
@@ -148,7 +154,10 @@ async def migrate(request: web.Request) -> web.Response:
 
 def _ids(request: web.Request) -> list[str]:
     given = request.match_info["ids"].split(",")
-    return list(dict.fromkeys(enrollment_id for enrollment_id in given if enrollment_id))
+    ids = list(dict.fromkeys(enrollment_id for enrollment_id in given if enrollment_id))
+    if not ids:  # a variable of a script that was empty: nothing done is no success
+        raise MalformedMessage("no enrollment ID is named")
+    return ids
 
 
 def _push_certificate(not_after: datetime | None, topic: str | None) -> web.Response:

@@ -111,6 +111,12 @@ async def test_a_dangerous_command_needs_the_scope_and_no_confirmation(api: ApiC
     assert status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/push/,", "/v1/enqueue/,", "/v1/enqueue/,?nopush=1"])
+async def test_nobody_is_no_success(api: ApiClient, path: str) -> None:
+    status, answer = await call(api, "PUT", path, command()[1])
+    assert (status, answer) == (400, {"error": "no enrollment ID is named"})
+
+
 async def test_a_reader_may_not_use_it(api: ApiClient) -> None:
     status, answer = await call(api, "GET", "/v1/push/one", token=await api.new_token("read"))
     assert status == 403
