@@ -47,11 +47,16 @@ def _value(texts: list[str], key: KeySpec | None) -> Any:
 
 def _read(text: str, key: KeySpec | None) -> Any:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except ValueError:
         return text
     wants_text = key is not None and key.type == "string"
     return text if wants_text and not isinstance(value, str | list) else value
+
+
+def _no_number(text: str) -> float:
+    """NaN and Infinity are Python's, not JSON's: nobody else could read them."""
+    raise ValueError(text)
 
 
 def _key_spec(keys: Mapping[str, KeySpec], path: tuple[str, ...]) -> KeySpec | None:

@@ -17,6 +17,7 @@ from appliance.cli.parameters import parse_parameters
         (["A=1", "B=true", "C=null", 'D="1"'], {"A": 1, "B": True, "C": None, "D": "1"}),
         (["A=x=y"], {"A": "x=y"}),
         (["A="], {"A": ""}),
+        (["A=NaN", "B=[Infinity]"], {"A": "NaN", "B": "[Infinity]"}),
         (['A={"B": [1]}'], {"A": {"B": [1]}}),
         (["A.B.C=1", "A.B.D=2"], {"A": {"B": {"C": 1, "D": 2}}}),
         (["A=1", "A=x", "A=3"], {"A": [1, "x", 3]}),
