@@ -60,7 +60,9 @@ def profile(settings: Settings, output: Path, code: str | None) -> None:
 @click.pass_obj
 def listing(settings: Settings) -> None:
     """List the links, newest first."""
-    answer = call(settings, "GET", _PATH, serverless=True)
+    answer = run(
+        settings, lambda client: client.pages(_PATH, query={}, limit=None), serverless=True
+    )
     columns: Columns = {
         "CODE": "code", "STATE": "state", "USED": lambda item: f"{item['used']} of {item['uses']}",
         "EXPIRES": time_of("expires_at"), "LABEL": "label",

@@ -70,6 +70,20 @@ async def test_a_link_lives_until_it_is_revoked(api: ApiClient) -> None:
     assert (await api.call("DELETE", f"{LINKS}/none")).status == 404
 
 
+async def test_pages_of_links_follow_each_other_without_gap(api: ApiClient) -> None:
+    made = [(await api.call("POST", LINKS, {})).json["code"] for _ in range(5)]
+    with api.database() as db, db:  # those of one moment, too
+        db.execute("UPDATE enrollment_links SET created_at = 1 WHERE code <> ?", (made[-1],))
+    seen: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = (await api.call("GET", LINKS, params={"limit": "2", "cursor": cursor})).json
+        seen += [link["code"] for link in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == [made[-1], *sorted(made[:-1])]
+    assert (await api.call("GET", LINKS, params={"cursor": "of nothing"})).json["items"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [({"uses": 0}, "uses"), ({"uses": "x"}, "uses"), ({"expires_in": "soon"}, "expires_in")],

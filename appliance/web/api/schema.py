@@ -44,6 +44,12 @@ class DeviceQuery(PageQuery):
     channel: Literal["device", "user", "all"] = "device"
 
 
+class LinkQuery(PageQuery):
+    """Where in the list of links to begin, and how much of it to give."""
+
+    limit: Annotated[int, Meta(ge=1, le=500)] = 500
+
+
 class CommandQuery(Body):
     """`wait`: seconds to wait for the device's answer."""
 
