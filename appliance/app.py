@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -314,11 +315,21 @@ async def _listen(
         try:
             await listener.start()
         except OSError as error:
-            raise ListenFailed(
-                f"cannot listen on {address}: {os.strerror(error.errno or 0)}",
-                why="another program uses the port, or it needs more rights",
-                fix="stop that program, or choose another port with --listen",
-            ) from error
+            raise _listen_failed(address, error) from error
+
+
+def _listen_failed(address: str, error: OSError) -> ListenFailed:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return ListenFailed(
+            f"cannot listen on {address}: {error.strerror}",
+            why="this machine has no such address",
+            fix="name one of its addresses with --listen, or 0.0.0.0 for all",
+        )
+    return ListenFailed(
+        f"cannot listen on {address}: {os.strerror(error.errno or 0)}",
+        why="another program uses the port, or it needs more rights",
+        fix="stop that program, or choose another port with --listen",
+    )
 
 
 async def _listen_locally(runner: web.AppRunner, directory: DataDirectory) -> None:

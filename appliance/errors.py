@@ -182,6 +182,12 @@ class DataDirectoryUnusable(ApplianceError):
     code = "data.unusable"
 
 
+class DirectoryForbidden(DataDirectoryUnusable):
+    """The data directory is another user's, and we may not look into it."""
+
+    code = "data.forbidden"
+
+
 class PassphraseRequired(DataDirectoryUnusable):
     """The keys are protected by a passphrase: there is none, or not the right one."""
 

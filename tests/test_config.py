@@ -47,7 +47,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ('[push]\n\nport = "443"\n', "appliance.toml:3: push.port must be a whole number"),
         ("[push]\nport = 70000\n", "push.port must be between 1 and 65535, not 70000"),
         ('[server]\nurl = "http://a"\n', "server.url must look like https://host"),
-        ('[server]\nlisten = ["8443"]\n', "'8443' is not ADDRESS:PORT"),
+        ('[server]\nlisten = ["8443"]\n', "toml:2: server.listen: '8443' is not ADDRESS:PORT"),
         ('[backup]\nat = "3:15"\n', "backup.at must be a time such as 03:15"),
         ('[webhook]\nurls = ["ftp://a"]\n', "appliance.toml:2: webhook.urls must be addresses"),
         ('[webhook]\nurls = ["https://a:0/"]\n', "webhook.urls must be addresses"),
@@ -56,12 +56,28 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ('[webhook]\nretries = ["5s", "soon"]\n', "webhook.retries must be a time"),
         ('[webhook]\nformat = "xml"\n', "webhook.format must be one of micromdm"),
         ("[push\n", "appliance.toml"),
+        ('[webhook]\nformat = "micromdm"\n[log]\nformat = "xml"\n', "toml:4: log.format must be"),
+        ("[log]\n[ push ]\nport = 0\n", "appliance.toml:3: push.port must be between"),
+        ("push.port = 0\n", "appliance.toml:1: push.port must be between"),
+        ("log = 1\n", "appliance.toml:1: log must be a section"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         _load(tmp_path, text)
     assert expected in str(caught.value)
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "appliance.toml").write_bytes(b'[server]\norganization = "B\xfcro"\n')
+    with pytest.raises(ConfigError, match=r"appliance\.toml: 'utf-8' codec"):
+        Config.load(tmp_path, environment={})
+
+
+def test_a_file_of_the_environment_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    environment = {"APPLIANCE_SERVER__URL_FILE": str(tmp_path / "missing")}
+    with pytest.raises(ConfigError, match=r"environment: APPLIANCE_SERVER__URL_FILE: .*missing"):
+        Config.load(tmp_path, environment=environment)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.apns.credentials import push_ssl_context
+from appliance.apns.credentials import push_ssl_context, trusting
 from appliance.apns.outcome import (
     Accepted,
     CertificateRefused,
@@ -25,4 +25,5 @@ __all__ = [
     "TokenGone",
     "TokenRefused",
     "push_ssl_context",
+    "trusting",
 ]

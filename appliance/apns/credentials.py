@@ -12,6 +12,18 @@ from appliance.errors import ConfigError, InvalidRequest, MalformedMessage
 from appliance.wire import pem
 
 
+def trusting(ca_file: str | None) -> ssl.SSLContext:
+    """Return a context that trusts only the CAs in `ca_file`; None trusts the system's.
+
+    Raises:
+        ConfigError: `ca_file` cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # includes SSLError
+        raise ConfigError(f"push.ca_file {ca_file} cannot be used: {error}") from error
+
+
 def push_ssl_context(
     certificate_pem: bytes, key_pem: bytes, ca_file: str | None, run_dir: str
 ) -> ssl.SSLContext:
@@ -32,10 +44,7 @@ def push_ssl_context(
         ConfigError: `ca_file` cannot be read.
         InvalidRequest: certificate and key are unreadable or do not belong together.
     """
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # includes SSLError
-        raise ConfigError(f"push.ca_file {ca_file} cannot be used: {error}") from error
+    context = trusting(ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # aioapns 4.0 offers no ALPN (connection.py:491): a strict HTTP/2 server hangs up.
     context.set_alpn_protocols(["h2"])

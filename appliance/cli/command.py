@@ -80,7 +80,7 @@ def send(settings: Settings, /, words: tuple[str, ...], **options: Any) -> int:
     """Queue a command for each ID (or serial number), for all or none.
 
     VALUE is read as JSON when it parses, else as text; KEY.SUB=VALUE nests; a repeated KEY makes
-    a list.
+    a list, as what is nested does where one is wanted: -p Settings.Item=DeviceName.
     """
     body = _order(words, **options)
     return run(settings, lambda client: _send(settings, client, body, options["wait"]))

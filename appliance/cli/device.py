@@ -30,10 +30,15 @@ def device() -> None:
 @device.command("list")
 @click.argument("query", required=False)
 @click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@click.option(
+    "--channel", type=click.Choice(("device", "user", "all")), default="device", show_default=True,
+    help="Of devices, of their users, or both.",
+)  # fmt: skip
 @click.pass_obj
-def listing(settings: Settings, query: str | None, limit: int | None) -> None:
+def listing(settings: Settings, query: str | None, limit: int | None, channel: str) -> None:
     """List devices; QUERY is looked for in id, serial number, name, model and OS version."""
-    answer = run(settings, lambda client: client.pages(_PATH, query={"q": query}, limit=limit))
+    asked = {"q": query, "channel": channel}
+    answer = run(settings, lambda client: client.pages(_PATH, query=asked, limit=limit))
     columns: Columns = {
         "ID": "id", "SERIAL": "serial_number", "NAME": "name", "MODEL": "model",
         "OS": "os_version", "STATE": _state, "LAST SEEN": time_of("last_seen"),

@@ -19,11 +19,14 @@ def until(text: str | None, *, now: datetime | None = None) -> str | None:
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,6})([smhdw])", text)
-    if match is not None:
-        moment = (now or datetime.now(UTC)) + timedelta(**{_UNITS[match[2]]: int(match[1])})
-    else:
-        moment = _parsed(text)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        if match is not None:
+            moment = (now or datetime.now(UTC)) + timedelta(**{_UNITS[match[2]]: int(match[1])})
+        else:
+            moment = _parsed(text)
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError as error:
+        raise click.BadParameter(f"{text!r} is after the year 9999") from error
 
 
 def _parsed(text: str) -> datetime:

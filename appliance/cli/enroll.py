@@ -43,6 +43,8 @@ def link(settings: Settings, uses: int, expires: str, label: str) -> None:
 @click.pass_obj
 def profile(settings: Settings, output: Path, code: str | None) -> None:
     """Write an enrollment profile, good for one device."""
+    if not output.absolute().parent.is_dir():  # a link that nobody knows of would be left
+        raise click.BadParameter(f"there is no directory {output.parent}", param_hint="-o")
 
     async def fetch(client: Client) -> tuple[str, bytes]:
         used = code or (await client.call("POST", _PATH, body={"label": "profile"}))["code"]
@@ -58,7 +60,9 @@ def profile(settings: Settings, output: Path, code: str | None) -> None:
 @click.pass_obj
 def listing(settings: Settings) -> None:
     """List the links, newest first."""
-    answer = call(settings, "GET", _PATH, serverless=True)
+    answer = run(
+        settings, lambda client: client.pages(_PATH, query={}, limit=None), serverless=True
+    )
     columns: Columns = {
         "CODE": "code", "STATE": "state", "USED": lambda item: f"{item['used']} of {item['uses']}",
         "EXPIRES": time_of("expires_at"), "LABEL": "label",

@@ -12,6 +12,7 @@ from appliance.errors import (
     ConfirmationRequired,
     Conflict,
     DataDirectoryUnusable,
+    DirectoryForbidden,
     DirectoryInUse,
     InvalidRequest,
     NotAuthenticated,
@@ -23,7 +24,7 @@ from appliance.errors import (
     StoreDamaged,
 )
 
-# A service that ends with 2, 3, 7 or 12 stays down, as another start would find the same: see
+# A service that ends with 2, 3, 5, 7 or 12 stays down, as another start would find the same: see
 # config/appliance.service. What may be over in a moment is 1.
 FAILED = 1
 USAGE = 2
@@ -74,6 +75,7 @@ _BY_ERROR: Mapping[type[ApplianceError], int] = {
     ClockWrong: CONFLICT,
     Conflict: CONFLICT,
     DataDirectoryUnusable: CONFLICT,
+    DirectoryForbidden: NOT_AUTHORISED,
     DirectoryInUse: FAILED,
     StoreDamaged: DAMAGED,
     TimedOut: TIMED_OUT,

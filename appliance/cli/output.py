@@ -14,6 +14,7 @@ from appliance.errors import ApplianceError
 Columns: TypeAlias = Mapping[str, str | Callable[[Any], Any]]
 
 _LONGEST_CELL = 60
+_WIDEST_COLUMN = 80  # a longer name shifts its own row alone
 
 
 def print_json(value: Any) -> None:
@@ -49,13 +50,19 @@ def print_done(answer: Any, text: str, *, as_json: bool) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "") -> None:
-    """Print aligned columns under their headings; `empty` goes to stderr if there is no row."""
-    lines = [[cell(value)[:_LONGEST_CELL] for value in row] for row in rows]
+    """Print aligned columns under their headings; `empty` goes to stderr if there is no row.
+
+    The first is what commands name a row by, so it is never cut.
+    """
+    lines = [[cell(first), *map(_cut, rest)] for first, *rest in rows]
     if not lines:
         note(empty or "nothing to show")
         return
     lines.insert(0, list(columns))
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    widths = [
+        max(min(len(line[index]), _WIDEST_COLUMN) for line in lines)
+        for index in range(len(columns))
+    ]
     for line in lines:
         padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
@@ -96,6 +103,11 @@ def cell(value: Any) -> str:
             return printable(json.dumps(value, ensure_ascii=False))
         case _:
             return printable(str(value))
+
+
+def _cut(value: Any) -> str:
+    text = cell(value)
+    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
 def moment(value: str | None) -> str | None:

@@ -16,12 +16,13 @@ def parse_parameters(words: Sequence[str], request_type: str | None) -> dict[str
 
     VALUE is read as JSON when it parses, else as text; `KEY.SUB=VALUE` nests; a repeated KEY
     makes a list. Where the request type wants a text, `123456` stays one; where it wants a list,
-    one value makes a list of one.
+    one value, or what is nested, makes a list of one.
 
     Raises:
         click.BadParameter: not of the form, or a key that is both a value and a dictionary.
     """
     spec = catalogue().get(request_type or "")
+    keys = spec.keys if spec else {}
     texts: dict[tuple[str, ...], list[str]] = {}
     for word in words:
         key, equals, text = word.partition("=")
@@ -31,8 +32,8 @@ def parse_parameters(words: Sequence[str], request_type: str | None) -> dict[str
         texts.setdefault(path, []).append(text)
     parameters: dict[str, Any] = {}
     for path, given in texts.items():
-        _put(parameters, path, _value(given, _key_spec(spec.keys if spec else {}, path)))
-    return parameters
+        _put(parameters, path, _value(given, _key_spec(keys, path)))
+    return {key: _listed(value, keys.get(key)) for key, value in parameters.items()}
 
 
 def _value(texts: list[str], key: KeySpec | None) -> Any:
@@ -46,11 +47,16 @@ def _value(texts: list[str], key: KeySpec | None) -> Any:
 
 def _read(text: str, key: KeySpec | None) -> Any:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except ValueError:
         return text
     wants_text = key is not None and key.type == "string"
     return text if wants_text and not isinstance(value, str | list) else value
+
+
+def _no_number(text: str) -> float:
+    """NaN and Infinity are Python's, not JSON's: nobody else could read them."""
+    raise ValueError(text)
 
 
 def _key_spec(keys: Mapping[str, KeySpec], path: tuple[str, ...]) -> KeySpec | None:
@@ -59,8 +65,26 @@ def _key_spec(keys: Mapping[str, KeySpec], path: tuple[str, ...]) -> KeySpec | N
         found = keys.get(name)
         if found is None:
             return None
-        keys = found.keys
+        keys = _keys_below(found)
     return found
+
+
+def _keys_below(key: KeySpec) -> Mapping[str, KeySpec]:
+    """Return what may stand in a dictionary, or in those of a list, whichever variant it is."""
+    held = key.element or key
+    variants = {
+        name: one for variant in held.variants.values() for name, one in variant.keys.items()
+    }
+    return {**variants, **held.keys}
+
+
+def _listed(value: Any, key: KeySpec | None) -> Any:
+    """Put a dictionary into a list where one is wanted."""
+    if key is None or not isinstance(value, dict):
+        return value
+    below = _keys_below(key)
+    inner = {name: _listed(one, below.get(name)) for name, one in value.items()}
+    return [inner] if key.type == "array" else inner
 
 
 def _put(parameters: dict[str, Any], path: tuple[str, ...], value: Any) -> None:

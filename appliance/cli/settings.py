@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +13,7 @@ from typing import Any
 import click
 
 from appliance.config import Config, default_data_directory
+from appliance.errors import DirectoryForbidden
 
 
 @dataclass(slots=True)
@@ -23,12 +26,31 @@ class Settings:
 
     @property
     def directory(self) -> Path:
-        """The data directory."""
-        return (self.data or default_data_directory()).absolute()
+        """The data directory.
+
+        Raises:
+            DirectoryForbidden: it is another user's.
+        """
+        path = (self.data or default_data_directory()).absolute()
+        if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):  # noqa: PTH112 - no error
+            raise DirectoryForbidden(
+                f"{path} belongs to another user",
+                why="who may read it controls every device",
+                fix=f"run this with `sudo -u {_owner(path)}`",
+            )
+        return path
 
     def config(self) -> Config:
         """Read the configuration of the data directory."""
         return Config.load(self.directory, file=self.config_file)
+
+
+def _owner(path: Path) -> str:
+    uid = path.stat().st_uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
 
 
 def _set(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -39,9 +61,10 @@ def _set(context: click.Context, parameter: click.Parameter, value: Any) -> None
 def common_options() -> list[click.Option]:
     """Return fresh copies of the options for one command."""
     path = click.Path(path_type=Path)
+    directory = click.Path(path_type=Path, readable=False)  # what `directory` says helps more
     return [
         click.Option(
-            ["--data", "data"], type=path, metavar="DIR", callback=_set, expose_value=False,
+            ["--data", "data"], type=directory, metavar="DIR", callback=_set, expose_value=False,
             help="Data directory; or APPLIANCE_DATA.",
         ),
         click.Option(

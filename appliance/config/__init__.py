@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
 from appliance.config.checks import (
+    check_address,
     check_choice,
     check_duration,
     check_network,
@@ -50,8 +51,9 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         check_url(self.url)
-        for address in (*self.listen, *self.admin_listen):
-            split_address(address)
+        for key in ("listen", "admin_listen"):
+            for address in getattr(self, key):
+                check_address(f"server.{key}", address)
         for key in ("admin_allow", "trusted_proxies"):
             for network in getattr(self, key):
                 check_network(f"server.{key}", network)
@@ -247,14 +249,14 @@ class Config:
         path = file or data / "appliance.toml"
         if file is not None and not file.is_file():
             raise ConfigError(f"{file}: no such file", fix="name an existing file")
-        text = path.read_text("utf-8") if path.is_file() else ""
         try:
+            text = path.read_text("utf-8") if path.is_file() else ""
             document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # no TOML, or no UTF-8
             raise ConfigError(f"{path}: {error}") from error
         config = cls(data=data)
-        config = _apply(config, document, lambda key: f"{path}{_line_of(text, key)}: ")
-        return _apply(config, _from_environment(environment), lambda _: "environment: ")
+        config = _apply(config, document, lambda *name: f"{path}{_line_of(text, *name)}: ")
+        return _apply(config, _from_environment(environment), lambda *_: "environment: ")
 
 
 def default_data_directory() -> Path:
@@ -279,13 +281,14 @@ def _apply(config: Config, document: Mapping[str, Any], where: Any) -> Config:
             raise ConfigError(f"{where(section)}{section} must be a section, [{section}]")
         current = getattr(config, section)
         checked = {
-            key: _value(current, section, key, value, where(key)) for key, value in values.items()
+            key: _value(current, section, key, value, where(section, key))
+            for key, value in values.items()
         }
         try:
             config = replace(config, **{section: replace(current, **checked)})
         except ConfigError as error:
-            key = next((k for k in checked if f"{section}.{k}" in error.problem), section)
-            raise ConfigError(where(key) + error.problem, fix=error.fix) from error
+            named = [key for key in checked if f"{section}.{key}" in error.problem]
+            raise ConfigError(where(section, *named[:1]) + error.problem, fix=error.fix) from error
     return config
 
 
@@ -315,9 +318,18 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any
         section, key = name[len(_PREFIX) :].lower().split("__", 1)
         known = get_type_hints(hints[section]) if section in hints else {}
         if key not in known and key.endswith("_file") and key[:-5] in known:
-            key, text = key[:-5], Path(text).read_text("utf-8").strip()
+            key, text = key[:-5], _value_in(name, Path(text))
         document.setdefault(section, {})[key] = _parsed(text, known.get(key, str))
     return document
+
+
+def _value_in(variable: str, path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"environment: {variable}: {error}", fix="name a readable file that holds the value"
+        ) from error
 
 
 def _parsed(text: str, expected: Any) -> Any:
@@ -337,9 +349,17 @@ def _listed(text: str) -> Any:
     return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
-def _line_of(text: str, key: str) -> str:
-    pattern = re.compile(rf"^\s*\[?{re.escape(key)}\s*[=\]]")
+def _line_of(text: str, section: str, key: str = "") -> str:
+    """Return where the key stands; sections have keys of the same name."""
+    inside = False
     for number, line in enumerate(text.splitlines(), 1):
-        if pattern.match(line):
+        if header := re.match(r"\s*\[\s*([^\]]*?)\s*\]", line):
+            inside = header[1] == section
+            found = inside and not key
+        else:
+            name = re.match(r"\s*([^=\s]+)\s*=", line)
+            wanted = (f"{section}.{key}", key if inside else section)
+            found = name is not None and name[1] in wanted
+        if found:
             return f":{number}"
     return ""

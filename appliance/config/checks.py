@@ -27,6 +27,14 @@ def split_address(address: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3])
 
 
+def check_address(name: str, address: str) -> None:
+    """Accept `HOST:PORT` and `[V6]:PORT`."""
+    try:
+        split_address(address)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error.problem}", fix=error.fix) from error
+
+
 def duration_ms(text: str) -> int:
     """Return a duration such as "90s", "15m", "12h" or "7d" in milliseconds, 0 if it is none."""
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)

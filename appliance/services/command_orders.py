@@ -299,5 +299,6 @@ def _unconfirmed(request_type: str) -> ConfirmationRequired:
         f"{request_type} must be confirmed",
         pointer="/confirm/serial_number",
         why=_REASONS.get(request_type, "it cannot be undone"),
-        fix="repeat it with confirm.serial_number set to the device's serial number",
+        fix="repeat it with confirm.serial_number, on the command line --confirm, set to the "
+        "device's serial number, or to its ID where it has none",
     )

@@ -22,11 +22,17 @@ class DeviceService:
         self._database = database
 
     async def page(
-        self, query: str | None, cursor: str | None, limit: int
+        self, query: str | None, cursor: str | None, limit: int, *, channel: str | None = "device"
     ) -> tuple[list[Device], str | None]:
-        """Return devices by id, and the cursor of the next page, None after the last."""
+        """Return devices by id, and the cursor of the next page, None after the last.
+
+        Args:
+            channel: "user" returns the channels of their users instead, None both.
+        """
         found = await self._database.read(
-            lambda db: devices.page(db, query=query, after=cursor or "", limit=limit + 1)
+            lambda db: devices.page(
+                db, query=query, after=cursor or "", limit=limit + 1, channel=channel
+            )
         )
         return found[:limit], found[limit - 1].id if len(found) > limit else None
 

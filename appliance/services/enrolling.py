@@ -102,10 +102,15 @@ class EnrollingService:
 
         return await self._database.write(unit)
 
-    async def links(self) -> list[EnrollmentLink]:
-        """Return the links, newest first."""
+    async def links(
+        self, cursor: str | None, limit: int
+    ) -> tuple[list[EnrollmentLink], str | None]:
+        """Return the links, newest first, and the cursor of the next page, None after the last."""
         now = now_ms()
-        return await self._database.read(lambda db: links.all_links(db, now))
+        found = await self._database.read(
+            lambda db: links.all_links(db, now, after=cursor or None, limit=limit + 1)
+        )
+        return found[:limit], found[limit - 1].code if len(found) > limit else None
 
     async def stories(self) -> list[LinkStory]:
         """Return the links, newest first, with what happened last by each of the newest."""

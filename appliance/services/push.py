@@ -68,6 +68,8 @@ class PushService:
         self._live = live
         self._certificates = push_certificates
         self._config = config
+        if config.ca_file:
+            apns.trusting(config.ca_file)  # says now, not at the first push, that it is no use
         self._run_directory = run_directory
         self._sender: apns.PushSender | None = None
         self._sender_lock = asyncio.Lock()

@@ -132,5 +132,5 @@ def _topic_conflict(topic: str, orphans: int) -> Conflict:
         code="push_certificate.topic_changed",
         why="a certificate with a new topic cannot wake them: each would have to enroll again",
         fix="choose Renew, not Create, at identity.apple.com; to replace it all the same, "
-        f"name the new topic: replace_topic={topic}",
+        f"name the new topic by replace_topic, on the command line --replace-topic {topic}",
     )

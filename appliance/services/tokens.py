@@ -38,13 +38,15 @@ class TokenService:
         """Return the new token and, for the only time, its text.
 
         Raises:
-            InvalidRequest: an unknown scope or an unusable name.
+            InvalidRequest: an unknown scope, an unusable name, or a time that is over.
             Conflict: a token of this name is in force.
         """
         _check(name, scopes)
         token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         now = now_ms()
         expires = None if expires_at is None else int(expires_at.timestamp() * 1000)
+        if expires is not None and expires <= now:
+            raise InvalidRequest("expires_at lies in the past", pointer="/expires_at")
 
         def unit(db: Connection) -> ApiToken:
             if tokens.exists(db, name):

@@ -11,11 +11,14 @@ from typing import Any
 from appliance.store.database import Connection, from_ms
 from appliance.store.holding import UNTIL_RELEASED
 
+# What has expired is shown as it will be closed, which is done once a minute.
 _RECORD = """
 SELECT c.uuid, c.enrollment_id, c.request_type,
        CASE WHEN c.finished_at IS NULL AND c.expires_at <= :now THEN 'expired' ELSE c.status END,
-       c.queued_at, c.pushed_at,
-       c.connected_at, c.finished_at, c.expires_at, c.error_chain, r.body, r.sealed, c.id,
+       c.queued_at, c.pushed_at, c.connected_at,
+       CASE WHEN c.finished_at IS NULL AND c.expires_at <= :now THEN c.expires_at
+            ELSE c.finished_at END,
+       c.expires_at, c.error_chain, r.body, r.sealed, c.id,
        c.not_before, c.restored_at
   FROM commands AS c
   LEFT JOIN command_results AS r ON r.command_id = c.id

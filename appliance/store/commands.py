@@ -229,9 +229,9 @@ def withdraw(db: Connection, uuid: str, now: int) -> None:
 
 
 def expire(db: Connection, now: int) -> int:
-    """Close the commands whose time is over; return how many."""
+    """Close the commands whose time is over, as of then; return how many."""
     where = "finished_at IS NULL AND expires_at IS NOT NULL AND expires_at <= :now"
-    return _close(db, "expired", where, {"now": now})
+    return _close(db, "expired", where, {"now": now}, at="expires_at")
 
 
 def release_by(db: Connection, *, latest: int) -> None:
@@ -248,12 +248,14 @@ def release_by(db: Connection, *, latest: int) -> None:
     )
 
 
-def _close(db: Connection, status: str, where: str, values: Mapping[str, str | int]) -> int:
+def _close(
+    db: Connection, status: str, where: str, values: Mapping[str, str | int], *, at: str = ":now"
+) -> int:
     """End without an answer the commands that `where` names; return how many."""
     closed = db.execute(
         f"""
         UPDATE commands
-           SET status = :status, finished_at = :now
+           SET status = :status, finished_at = {at}
          WHERE {where}
         RETURNING enrollment_id, uuid, request_type, status, id, sealed
         """,

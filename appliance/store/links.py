@@ -78,16 +78,21 @@ def by_reference(db: Connection, name: str, now: int) -> EnrollmentLink | None:
     return None
 
 
-def all_links(db: Connection, now: int, *, limit: int = 1000) -> list[EnrollmentLink]:
-    """Return the newest links."""
+def all_links(
+    db: Connection, now: int, *, after: str | None = None, limit: int = 1000
+) -> list[EnrollmentLink]:
+    """Return the newest links, or those that follow the link with the code `after`."""
     rows = db.execute(
         """
         SELECT code, label, uses, used, created_at, expires_at, revoked_at
           FROM enrollment_links
+         WHERE :after IS NULL
+            OR (-created_at, code) > (SELECT -created_at, code FROM enrollment_links
+                                       WHERE code = :after)
          ORDER BY created_at DESC, code
-         LIMIT ?
+         LIMIT :limit
         """,
-        (limit,),
+        {"after": after, "limit": limit},
     )
     return [_link(row, now) for row in rows]
 

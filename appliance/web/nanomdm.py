@@ -12,7 +12,13 @@ from typing import Any
 from aiohttp import web
 
 from appliance.config import Config
-from appliance.errors import ApplianceError, Conflict, InvalidRequest, NotAuthenticated
+from appliance.errors import (
+    ApplianceError,
+    Conflict,
+    InvalidRequest,
+    MalformedMessage,
+    NotAuthenticated,
+)
 from appliance.mdm.checkin import parse_checkin
 from appliance.mdm.command import parse_command
 from appliance.services import Services
@@ -37,10 +43,15 @@ class Outcome:
     status: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add(self, enrollment_id: str, key: str, text: str) -> None:
-        """Count one attempt; keys that end in `_error` are failures."""
-        self.attempts += 1
-        self.failures += key.endswith("_error")
-        self.status.setdefault(enrollment_id, {})[key] = text
+        """Count one attempt; keys that end in `_error` are failures.
+
+        Who did not get the command is woken all the same, but that makes no success of it.
+        """
+        result = self.status.setdefault(enrollment_id, {})
+        if "command_error" not in result:
+            self.attempts += 1
+            self.failures += key.endswith("_error")
+        result[key] = text
 
     def answer(self, **rest: object) -> web.Response:
         """200 when all went well, 207 when some did, 500 when nothing did."""
@@ -143,7 +154,10 @@ async def migrate(request: web.Request) -> web.Response:
 
 def _ids(request: web.Request) -> list[str]:
     given = request.match_info["ids"].split(",")
-    return list(dict.fromkeys(enrollment_id for enrollment_id in given if enrollment_id))
+    ids = list(dict.fromkeys(enrollment_id for enrollment_id in given if enrollment_id))
+    if not ids:  # a variable of a script that was empty: nothing done is no success
+        raise MalformedMessage("no enrollment ID is named")
+    return ids
 
 
 def _push_certificate(not_after: datetime | None, topic: str | None) -> web.Response:

@@ -110,6 +110,7 @@ def _described(operation: Operation) -> dict[str, Any]:
     }
     if operation.body is not None:
         content = {_JSON: {"schema": _schema(operation.body)}}
+        content |= {media_type: {"schema": {"type": "string"}} for media_type in operation.raw}
         described["requestBody"] = {"required": True, "content": content}
     return described
 

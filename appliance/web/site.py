@@ -7,7 +7,18 @@ from cryptography import x509
 
 from appliance.config import Config
 from appliance.services import Services
-from appliance.web import api, board, enroll, health, mdm, nanomdm, openapi, over_the_air, scep
+from appliance.web import (
+    api,
+    board,
+    configurator,
+    enroll,
+    health,
+    mdm,
+    nanomdm,
+    openapi,
+    over_the_air,
+    scep,
+)
 from appliance.web.admission import ADMISSION, Admission
 from appliance.web.assets import static_routes
 from appliance.web.authentication import GATE, Gate
@@ -63,6 +74,7 @@ def application(
         app.add_routes(scep.routes())
         app.add_routes(enroll.routes(config))
         app.add_routes(over_the_air.routes())
+        app.add_routes(configurator.routes())
     if admin:
         app.add_routes(board.routes(config))
         app.add_routes(api.routes(config))

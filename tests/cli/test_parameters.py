@@ -17,6 +17,7 @@ from appliance.cli.parameters import parse_parameters
         (["A=1", "B=true", "C=null", 'D="1"'], {"A": 1, "B": True, "C": None, "D": "1"}),
         (["A=x=y"], {"A": "x=y"}),
         (["A="], {"A": ""}),
+        (["A=NaN", "B=[Infinity]"], {"A": "NaN", "B": "[Infinity]"}),
         (['A={"B": [1]}'], {"A": {"B": [1]}}),
         (["A.B.C=1", "A.B.D=2"], {"A": {"B": {"C": 1, "D": 2}}}),
         (["A=1", "A=x", "A=3"], {"A": [1, "x", 3]}),
@@ -45,3 +46,12 @@ def test_a_key_that_wants_a_list_gets_one() -> None:
     written = parse_parameters(['Queries=["OSVersion"]'], "DeviceInformation")
     assert one == written == {"Queries": ["OSVersion"]}
     assert two == {"Queries": ["OSVersion", "DeviceName"]}
+
+
+def test_what_is_nested_in_a_list_makes_a_list_of_one() -> None:
+    words = ["Settings.Item=DeviceName", "Settings.DeviceName=2027"]
+    expected: dict[str, Any] = {"Settings": [{"Item": "DeviceName", "DeviceName": "2027"}]}
+    assert parse_parameters(words, "Settings") == expected
+    words = ["Updates.InstallAction=Default", "Updates.ProductVersion=15.1"]
+    expected = {"Updates": [{"InstallAction": "Default", "ProductVersion": "15.1"}]}
+    assert parse_parameters(words, "ScheduleOSUpdate") == expected

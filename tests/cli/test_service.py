@@ -82,6 +82,7 @@ def test_files_go_below_a_root_without_any_command(
     [
         (errors.PassphraseRequired("no passphrase"), False),
         (errors.DataDirectoryUnusable("keys that others can read"), False),
+        (errors.DirectoryForbidden("another user's"), False),
         (errors.ConfigError("a word that no setting has"), False),
         (errors.NotInitialised("no appliance"), False),
         (errors.StoreDamaged("damage"), False),

@@ -141,6 +141,7 @@ def test_a_dangerous_command_wants_the_serial_number(
     arguments = ("command", "send", enrolled[0], "EraseDevice", "-p", "PIN=123456")
     refused = run(*arguments, "--data", server.data)
     assert (refused.status, refused.out) == (11, "")
+    assert "--confirm" in refused.err
     assert "error[command.confirmation_required]" in refused.err
     assert run(*arguments, "--confirm", enrolled[1], "--data", server.data).status == 0
 
@@ -192,6 +193,10 @@ def test_a_profile_is_written_for_one_device(
     assert run("enroll", "profile", "-o", file, "--data", server.data).status == 0
     assert file.stat().st_mode & 0o077 == 0, "its challenge is for one device, not for all users"
     assert b"com.apple.mdm" in file.read_bytes()
+    links = run("enroll", "list", "--json", "--data", server.data).json
+    refused = run("enroll", "profile", "-o", tmp_path / "no" / "file", "--data", server.data)
+    assert (refused.status, "there is no directory" in refused.err) == (2, True)
+    assert run("enroll", "list", "--json", "--data", server.data).json == links
 
 
 def test_the_status_fits_on_one_screen(run: Cli, server: RunningServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import stat
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli.exits import exit_status
+from appliance.cli.settings import Settings
 from appliance.config import Config
+from appliance.errors import DirectoryForbidden
 from tests.device.server import PROGRAM
 
 from .conftest import URL, Cli
@@ -30,6 +34,16 @@ def test_init_makes_a_directory_that_only_its_owner_can_read(run: Cli, tmp_path:
 def test_init_keeps_a_name_with_quotes(data: Path) -> None:
     settings = tomllib.loads((data / "appliance.toml").read_text())
     assert settings["server"]["organization"] == 'The "Lab"'
+
+
+def test_the_directory_of_another_user_is_named_with_its_owner(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may look into everything
+    with pytest.raises(DirectoryForbidden) as caught:
+        _ = Settings(data=data).directory
+    assert exit_status(caught.value) == 5
+    assert f"sudo -u {getpass.getuser()}" in caught.value.fix
 
 
 def test_init_refuses_a_directory_in_use(run: Cli, data: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from appliance import errors
 from appliance.cli.durations import until
 from appliance.cli.exits import Refused, ServerUnreachable, exit_status
-from appliance.cli.output import cell, moment, printable
+from appliance.cli.output import cell, moment, print_table, printable
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def test_a_time_is_a_duration_or_iso_8601(text: str, expected: str) -> None:
     assert until(text, now=NOW) == expected
 
 
-@pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "9999999d"])
+@pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "9999999d", "999999w"])
 def test_any_other_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         until(text, now=NOW)
@@ -41,6 +41,13 @@ def test_a_hostile_name_cannot_steer_the_terminal() -> None:
     assert printable("a\x1b[2Jb\r\n\u202ec") == "a\\x1b[2Jb\\r\\n\\u202ec"
     assert printable("Zoë の iPad") == "Zoë の iPad"
     assert "\x1b" not in cell({"name": "\x1b"})
+
+
+def test_what_names_a_row_is_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("ID", "NAME", "X"), [("i" * 73, "n" * 61, "x"), ("j", "m", "y")])
+    _, long, short = capsys.readouterr().out.splitlines()
+    assert long.split() == ["i" * 73, "n" * 59 + "…", "x"]
+    assert long.index(" x") == short.index(" y")
 
 
 def test_a_moment_is_short_and_in_utc() -> None:

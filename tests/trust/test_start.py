@@ -142,6 +142,25 @@ def test_an_address_that_is_taken_is_named(server: RunningServer) -> None:
         assert f"cannot listen on 127.0.0.1:{server.port}" in refusal(server, FAILED)
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1:8443", "no-such-host.invalid:8443"])
+def test_an_address_that_is_not_of_this_machine_is_named(tmp_path: Path, address: str) -> None:
+    server = RunningServer(tmp_path / "data", environment={"APPLIANCE_SERVER__LISTEN": address})
+    server.initialise()
+    done = server.cli("serve", check=False)
+    assert done.returncode == FAILED
+    assert f"cannot listen on {address}" in done.stderr
+    assert "this machine has no such address" in done.stderr
+
+
+def test_a_trust_anchor_for_push_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    missing = {"APPLIANCE_PUSH__CA_FILE": str(tmp_path / "missing.pem")}
+    server = RunningServer(tmp_path / "data")
+    server.initialise()
+    broken = RunningServer(server.data, environment=missing)
+    done = broken.cli("serve", check=False)
+    assert (done.returncode, "push.ca_file" in done.stderr) == (2, True)
+
+
 def test_e_12_a_copy_of_the_directory_runs_beside_the_original(
     server: RunningServer, tmp_path: Path
 ) -> None:

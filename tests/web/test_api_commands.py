@@ -271,3 +271,15 @@ async def test_what_has_expired_waits_in_no_queue(api: ApiClient, browser: Brows
     assert "appliance_queue_depth 1.0" in (await api.call("GET", "/metrics")).text
     await browser.sign_up()
     assert "command waits for its device" in (await browser.get("/")).text
+
+
+async def test_what_has_expired_finished_when_its_time_was_over(api: ApiClient) -> None:
+    api.enroll("one")
+    uuid = (await send(api, "one")).json["commands"][0]["id"]
+    with api.database() as db:
+        db.execute("UPDATE commands SET expires_at = 1000 WHERE uuid = ?", (uuid,))
+        db.commit()
+    shown = (await api.call("GET", f"/api/v1/commands/{uuid}")).json
+    assert (shown["status"], shown["finished_at"]) == ("expired", shown["expires_at"])
+    await api.parts.services.housekeeping.close_expired()
+    assert (await api.call("GET", f"/api/v1/commands/{uuid}")).json == shown

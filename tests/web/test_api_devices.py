@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from .api_client import ApiClient
+from appliance.mdm.checkin import TokenUpdate
+from appliance.mdm.enrollment import EnrollmentID, EnrollmentType
+from appliance.store import enrollments
+
+from .api_client import NOW, TOPIC, ApiClient
 
 DEVICES = "/api/v1/devices"
 
@@ -21,6 +25,19 @@ async def test_a_device_is_listed_as_promised(api: ApiClient) -> None:
     assert (device["enrolled"], device["state"]) == (True, "enrolled")
     assert device["last_seen"].endswith("Z")
     assert (device["queue_depth"], device["channel"]) == (0, "device")
+
+
+async def test_channels_of_users_are_listed_when_asked_for(api: ApiClient) -> None:
+    api.enroll("one")
+    user = EnrollmentID(id="one:yuki", parent_id="one", type=EnrollmentType.USER)
+    update = TokenUpdate(enrollment=user, topic=TOPIC, push_magic="magic", token=b"token")
+    with api.database() as db, db:
+        enrollments.complete(db, update, NOW)
+    for channel, expected in (
+        ("device", ["one"]), ("user", ["one:yuki"]), ("all", ["one", "one:yuki"]),
+    ):  # fmt: skip
+        page = (await api.call("GET", DEVICES, params={"channel": channel})).json
+        assert [device["id"] for device in page["items"]] == expected
 
 
 async def test_pages_follow_each_other_without_gap(api: ApiClient) -> None:
@@ -42,7 +59,9 @@ async def test_the_query_finds_by_serial_number_and_name(api: ApiClient) -> None
         assert [device["id"] for device in page["items"]] == expected, query
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=-1", "limit=x", "colour=red"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=501", "limit=-1", "limit=x", "colour=red", "channel=x"]
+)
 async def test_d27_a_bad_query_is_refused_by_name(api: ApiClient, query: str) -> None:
     answer = await api.call("GET", f"{DEVICES}?{query}")
     assert answer.status == 422

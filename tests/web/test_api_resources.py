@@ -70,6 +70,20 @@ async def test_a_link_lives_until_it_is_revoked(api: ApiClient) -> None:
     assert (await api.call("DELETE", f"{LINKS}/none")).status == 404
 
 
+async def test_pages_of_links_follow_each_other_without_gap(api: ApiClient) -> None:
+    made = [(await api.call("POST", LINKS, {})).json["code"] for _ in range(5)]
+    with api.database() as db, db:  # those of one moment, too
+        db.execute("UPDATE enrollment_links SET created_at = 1 WHERE code <> ?", (made[-1],))
+    seen: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = (await api.call("GET", LINKS, params={"limit": "2", "cursor": cursor})).json
+        seen += [link["code"] for link in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == [made[-1], *sorted(made[:-1])]
+    assert (await api.call("GET", LINKS, params={"cursor": "of nothing"})).json["items"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [({"uses": 0}, "uses"), ({"uses": "x"}, "uses"), ({"expires_in": "soon"}, "expires_in")],
@@ -91,6 +105,9 @@ async def test_d10_a_token_is_shown_once(api: ApiClient) -> None:
     assert (await api.call("POST", "/api/v1/tokens", {"name": "ci"})).status == 409
     unknown = await api.call("POST", "/api/v1/tokens", {"name": "x", "scopes": ["root"]})
     assert (unknown.status, unknown.json["errors"][0]["pointer"]) == (422, "/scopes")
+    over = {"name": "y", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}
+    useless = await api.call("POST", "/api/v1/tokens", over)
+    assert (useless.status, useless.json["errors"][0]["pointer"]) == (422, "/expires_at")
 
 
 async def test_a_push_certificate_is_taken_as_json(api: ApiClient, key: rsa.RSAPrivateKey) -> None:
@@ -152,7 +169,8 @@ async def test_a_new_topic_is_refused_with_the_number_of_orphans(
     answer = await api.call("PUT", PUSH, body)
     assert answer.status == 409
     assert "1 enrolled device" in answer.json["detail"]
-    assert (await api.call("PUT", PUSH, {**body, "replace_topic": "other"})).status == 409
+    refused = await api.call("PUT", PUSH, {**body, "replace_topic": "other"})
+    assert (refused.status, f"--replace-topic {topic}" in refused.json["hint"]) == (409, True)
     assert (await api.call("PUT", PUSH, {**body, "replace_topic": topic})).status == 200
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from appliance.app import open_appliance
 from appliance.config import ApiConfig, Config
 from appliance.web import site
+from appliance.web.nanomdm import Outcome
 
 from .api_client import ApiClient
 from .test_api_resources import pem, push_certificate
@@ -69,6 +70,15 @@ async def test_a_second_command_of_one_uuid_is_an_error(api: ApiClient) -> None:
     assert (status, "command_error" in answer["status"]["one"]) == (500, True)
 
 
+def test_a_push_makes_no_success_of_a_command_that_was_refused() -> None:
+    outcome = Outcome()
+    outcome.add("one", "command_error", "it has had this command")
+    outcome.add("one", "push_result", "an-apns-id")
+    assert outcome.answer().status == 500
+    outcome.attempts += 1  # another got the command
+    assert outcome.answer().status == 207
+
+
 async def test_a_failed_push_leaves_the_command_queued(api: ApiClient) -> None:
     api.enroll("one")
     command_uuid, raw = command()
@@ -99,6 +109,12 @@ async def test_a_dangerous_command_needs_the_scope_and_no_confirmation(api: ApiC
     assert status == 500
     status, _ = await call(api, "PUT", "/v1/enqueue/one?nopush=1", raw, danger)
     assert status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/push/,", "/v1/enqueue/,", "/v1/enqueue/,?nopush=1"])
+async def test_nobody_is_no_success(api: ApiClient, path: str) -> None:
+    status, answer = await call(api, "PUT", path, command()[1])
+    assert (status, answer) == (400, {"error": "no enrollment ID is named"})
 
 
 async def test_a_reader_may_not_use_it(api: ApiClient) -> None:

@@ -80,6 +80,11 @@ async def test_answers_have_the_fields_that_are_described(api: ApiClient) -> Non
         conforms(answer, content["application/json"]["schema"], path)
 
 
+def test_a_push_certificate_is_described_as_pem_too() -> None:
+    operation = document()["paths"]["/api/v1/push-certificate"]["put"]
+    assert operation["requestBody"]["content"]["application/x-pem-file"]["schema"]
+
+
 async def test_document_and_page_are_served_without_a_token(api: ApiClient) -> None:
     served = await api.call("GET", "/api/openapi.json", token=None)
     assert served.json == json.loads(json.dumps(document()))

@@ -32,7 +32,12 @@ from appliance.web.api.schema import (
 async def listing(request: web.Request) -> web.Response:
     """One page of devices."""
     query = query_of(request, DeviceQuery)
-    items, cursor = await services_of(request).devices.page(query.q, query.cursor, query.limit)
+    items, cursor = await services_of(request).devices.page(
+        query.q,
+        query.cursor,
+        query.limit,
+        channel=None if query.channel == "all" else query.channel,
+    )
     return answer(Page(items=items, next_cursor=cursor))
 
 

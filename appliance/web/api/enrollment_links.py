@@ -8,8 +8,14 @@ from aiohttp import web
 
 from appliance.services import Services
 from appliance.store.links import EnrollmentLink
-from appliance.web.api.operation import Operation, answer, repeatable_body_of, services_of
-from appliance.web.api.schema import LinkAnswer, LinkBody, Page
+from appliance.web.api.operation import (
+    Operation,
+    answer,
+    query_of,
+    repeatable_body_of,
+    services_of,
+)
+from appliance.web.api.schema import LinkAnswer, LinkBody, LinkQuery, Page
 
 
 async def create(request: web.Request) -> web.Response:
@@ -23,10 +29,11 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def listing(request: web.Request) -> web.Response:
-    """The newest links."""
-    services = services_of(request)
-    links = await services.enrolling.links()
-    return answer(Page(items=[_link(services, link) for link in links]), secret=True)
+    """One page of links, newest first."""
+    services, query = services_of(request), query_of(request, LinkQuery)
+    links, cursor = await services.enrolling.links(query.cursor, query.limit)
+    page = Page(items=[_link(services, link) for link in links], next_cursor=cursor)
+    return answer(page, secret=True)
 
 
 async def profile(request: web.Request) -> web.Response:
@@ -62,7 +69,8 @@ operations = (
     ),
     Operation(
         method="GET", path=_LINKS, handler=listing, scope="write",
-        summary="List the enrollment links", answer=Page[LinkAnswer],
+        summary="List the enrollment links, newest first", query=LinkQuery,
+        answer=Page[LinkAnswer],
     ),
     Operation(
         method="GET", path=f"{_LINKS}/{{code}}/profile", handler=profile, scope="write",

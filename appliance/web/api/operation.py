@@ -33,7 +33,8 @@ class Operation:
     """A method on a path: who may call it, what goes in and what comes out.
 
     `query`, `body` and `answer` are the types of `schema.py`; None means nothing is there. A
-    `repeatable` one takes an `Idempotency-Key`.
+    `repeatable` one takes an `Idempotency-Key`. `raw` are media types that are taken in place
+    of JSON.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Operation:
     scope: str = "read"
     query: Any = None
     body: Any = None
+    raw: tuple[str, ...] = ()
     answer: Any = None
     status: int = 200
     content_type: str = "application/json"

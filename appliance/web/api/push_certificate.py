@@ -123,7 +123,7 @@ operations = (
     Operation(
         method="PUT", path=_PATH, handler=replace, scope="admin",
         summary="Import a push certificate", query=ImportQuery, body=PushCertificateBody,
-        answer=PushCertificateAnswer,
+        raw=_PEM_TYPES, answer=PushCertificateAnswer,
     ),
     Operation(
         method="POST", path=f"{_PATH}/test", handler=test, scope="admin",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -38,9 +38,16 @@ class PageQuery(Body):
 
 
 class DeviceQuery(PageQuery):
-    """`q` is looked for in id, serial number, name, model and OS version."""
+    """`q` is looked for in id, serial number, name, model and OS version; `channel` is whose."""
 
     q: str | None = None
+    channel: Literal["device", "user", "all"] = "device"
+
+
+class LinkQuery(PageQuery):
+    """Where in the list of links to begin, and how much of it to give."""
+
+    limit: Annotated[int, Meta(ge=1, le=500)] = 500
 
 
 class CommandQuery(Body):
