@@ -33,7 +33,7 @@ from appliance.mdm.checkin import (
 from appliance.mdm.declarations import answer_without_declarations
 from appliance.mdm.device import DeviceFacts
 from appliance.mdm.enrollment import EnrollmentType
-from appliance.services.channels import end_channels, keep, take_token
+from appliance.services.channels import end_channels, end_renewals, keep, take_token
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
 from appliance.services.push_certificates import PushCertificates
@@ -152,6 +152,7 @@ class CheckinService:
             tell(db)
             if verdict is _Admission.RENEWAL:
                 enrollments.rebind(db, device_id, signer.sha256, now)
+                end_renewals(db, device_id, now)
                 events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
                 return None
             if known is not None:
