@@ -154,6 +154,27 @@ async def test_c_19_too_many_headers_are_refused(
     assert (await api.session.get(server.url + "/healthz")).status == 200
 
 
+_LONG_LINES = b"".join(b"X-%d: " % n + b"y" * 50_000 + b"\r\n" for n in range(12))
+
+
+async def test_c_19_many_long_headers_are_refused_before_they_are_kept(
+    server: RunningServer, api: Api
+) -> None:
+    """Each is allowed; all that may come would be megabytes, of a connection without a request."""
+    head = _NEXT.removesuffix(b"\r\n")
+    assert (await _said(server, head + _LONG_LINES[:60_000] + b"\r\n\r\n"))[9:12] == b"200"
+    said = await _said(server, head + _LONG_LINES + b"\r\n")
+    assert said[9:12] in (b"431", b""), said[:200]
+
+
+async def test_c_19_nor_may_they_follow_a_body(server: RunningServer, api: Api) -> None:
+    said = await _said(
+        server, _REQUEST + _CHUNKED + b"\r\n1\r\nx\r\n0\r\n" + _LONG_LINES + b"\r\n", more=_NEXT
+    )
+    assert b"200 OK" not in said, said[:200]
+    assert (await api.session.get(server.url + "/healthz")).status == 200
+
+
 async def test_c_19_a_long_address_is_refused(server: RunningServer, api: Api) -> None:
     said = await _said(
         server,
