@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
-from aiohttp import ClientError, HttpVersion11, StreamReader, web
+from aiohttp import ClientError, HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance.errors import Busy, MalformedMessage, TooLarge
@@ -13,6 +14,7 @@ from appliance.web.keys import CONFIG
 
 # What reading raises when the sender goes away, or breaks the framing of its own body.
 _BROKEN_OFF = (ConnectionError, ClientError, HttpProcessingError, web.RequestPayloadError)
+_HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")  # RFC 9110 section 7.2
 _HELD = web.RequestKey("bytes_held", int)
 
 
@@ -47,8 +49,7 @@ async def bodies_middleware(request: web.Request, handler: Handler) -> web.Strea
     """Let go of what the body took, once the request is answered."""
     if not request.raw_path.startswith("/"):  # a proxy's form, which names another host
         raise web.HTTPBadRequest
-    if request.version < HttpVersion11 and "Transfer-Encoding" in request.headers:
-        # RFC 9112 section 6.1: whoever came before us may not have understood where it ends.
+    if _is_odd(request):
         refusal = web.Response(status=400, text="this is not a request that HTTP allows\n")
         refusal.force_close()
         return refusal
@@ -56,6 +57,16 @@ async def bodies_middleware(request: web.Request, handler: Handler) -> web.Strea
         return await handler(request)
     finally:
         request.app[BODIES].release(request)
+
+
+def _is_odd(request: web.Request) -> bool:
+    if request.version not in (HttpVersion10, HttpVersion11):  # aiohttp takes 0.9 and 2.0, too
+        return True
+    if request.version < HttpVersion11 and "Transfer-Encoding" in request.headers:
+        # RFC 9112 section 6.1: whoever came before us may not have understood where it ends.
+        return True
+    # What is no name is no host either; pages show it, and some of it cannot be written.
+    return _HOST.fullmatch(request.headers.get("Host", "")) is None
 
 
 def arrived(content: StreamReader) -> bytes:

@@ -62,6 +62,10 @@ _SMUGGLED = {
     "another protocol": b"PUT /mdm HTCPCP/1.0\r\nHost: localhost\r\n\r\n",
     "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/9.9": b"PUT /mdm HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "HTTP/0.9": b"GET /healthz\r\n\r\n",
+    "HTTP/2.0 in the form of HTTP/1.1": b"GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n",
+    "a Host of no letters": b"GET /enroll HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n",
+    "a Host with markup": b"GET /enroll HTTP/1.1\r\nHost: <b>localhost</b>\r\n\r\n",
     "spaces in the target": b"PUT /m dm HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "chunks of HTTP/1.0": _OLD + _CHUNKED + b"\r\n0\r\n\r\n",
     "chunks of HTTP/1.0, kept alive": (
