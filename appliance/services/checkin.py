@@ -273,6 +273,7 @@ class CheckinService:
 
 
 _BLOCKED = "blocked"
+_BLOCKED_FOR_OTHERS = "an administrator blocked the device"
 
 
 def _reference(link_code: str | None) -> str | None:
@@ -324,7 +325,8 @@ def _judge(
     if certificate.issued_for not in (None, device_id):
         return "the certificate was issued for another enrollment"
     if known is not None and known.blocked:
-        return _BLOCKED
+        # Only the device itself may be told to drop its management.
+        return _BLOCKED if known.is_current(certificate.sha256) else _BLOCKED_FOR_OTHERS
     if certificate.enrollment_id is not None and (
         known is None or not known.is_current(certificate.sha256)
     ):
