@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -96,15 +96,16 @@ async def enqueue(request: web.Request) -> web.Response:
 
 
 async def _enqueue(
-    services: Services, ids: Iterable[str], body: bytes, caller: Caller, outcome: Outcome
+    services: Services, ids: Sequence[str], body: bytes, caller: Caller, outcome: Outcome
 ) -> None:
     """Queue one by one: their tools expect the good ones to pass beside the bad ones."""
+    is_alone = len(ids) == 1
 
     async def one(enrollment_id: str) -> None:
         # The push follows at once and by name, hence none from the queue.
         order = CommandOrder(
             targets=[enrollment_id], plist=body, push=False, confirmation=False,
-            may_danger="danger" in caller.scopes, by=caller.name,
+            is_alone=is_alone, may_danger="danger" in caller.scopes, by=caller.name,
         )  # fmt: skip
         try:
             await services.commands.enqueue(order)

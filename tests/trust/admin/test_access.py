@@ -158,6 +158,22 @@ async def test_d_16_no_answer_shares_itself_with_another_origin(api: ApiClient) 
             assert shared == [], path
 
 
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+async def test_d_27_a_time_outside_of_the_calendar_is_refused_and_not_kept(
+    api: ApiClient, until: str
+) -> None:
+    """Stored, it could not be shown: nor could the device, its commands or the tokens."""
+    api.enroll("one")
+    order = {"targets": ["one"], "request_type": "ProfileList", "expires_at": until}
+    token = {"name": "ci", "scopes": ["read"], "expires_at": until}
+    for path, body in (("/api/v1/commands", order), ("/api/v1/tokens", token)):
+        answer = await api.call("POST", path, body)
+        assert answer.status == 422, answer.text
+        assert answer.json["errors"][0]["pointer"] == "/expires_at"
+    for path in ("/api/v1/devices/one/commands", "/api/v1/devices/one", "/api/v1/tokens"):
+        assert (await api.call("GET", path)).status == 200
+
+
 @pytest.mark.parametrize(
     "query",
     [
