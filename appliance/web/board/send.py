@@ -278,7 +278,9 @@ async def _filled(request: web.Request) -> Filled:
     if media_type(request) != "multipart/form-data":
         body = await read_body(request, limits.result_body_kib * 1024)
         try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+            pairs = await asyncio.to_thread(
+                parse_qsl, body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+            )
         except ValueError as error:
             raise MalformedMessage("the form cannot be read") from error
         for name, value in pairs:
