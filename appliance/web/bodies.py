@@ -45,6 +45,19 @@ class Bodies:
 BODIES = web.AppKey("bodies", Bodies)
 
 
+async def expectation(request: web.Request) -> None:
+    """Invite the body that `Expect: 100-continue` announces, unless it is larger than any."""
+    if request.version < HttpVersion11:
+        return
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    most = request.app[CONFIG].limits.result_body_kib * 1024
+    if (request.content_length or 0) > most:
+        raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=0)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # as aiohttp's own does: the answer has not begun
+
+
 @web.middleware
 async def bodies_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let go of what the body took, once the request is answered."""

@@ -141,6 +141,18 @@ async def test_c_10_packed_bodies_are_refused_before_they_are_read(
     assert answer.status == 415, answer
 
 
+@pytest.mark.parametrize("path", ["/mdm", "/scep?operation=PKIOperation", "/login"])
+async def test_c_10_nobody_is_invited_to_send_a_gigabyte(
+    server: RunningServer, api: Api, path: str
+) -> None:
+    method = "PUT" if path == "/mdm" else "POST"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    line = await Line.open(server.port, server.tls)
+    answer = await line.ask(f"{head}Content-Length: {1 << 30}\r\n\r\n".encode(), seconds=_SECONDS)
+    line.close()
+    assert answer.status == 413, answer
+
+
 _LARGE = {
     "100,000 headers": b"".join(b"X-%d: y\r\n" % n for n in range(100_000)),
     "one header of 8 MB": b"X: " + b"y" * (8 << 20) + b"\r\n",
