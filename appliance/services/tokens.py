@@ -42,6 +42,7 @@ class TokenService:
             Conflict: a token of this name is in force.
         """
         _check(name, scopes)
+        scopes = list(dict.fromkeys(scopes))
         token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         now = now_ms()
         expires = None if expires_at is None else given_ms(expires_at, "/expires_at")

@@ -92,6 +92,10 @@ def media_type(request: web.Request) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
+# What a form with files makes aiohttp raise: too slow, no form, an unknown charset or encoding.
+BROKEN_FORM = (TimeoutError, ValueError, LookupError, RuntimeError)
+
+
 def arrived(content: StreamReader) -> bytes:
     """Return a body of which all is there.
 

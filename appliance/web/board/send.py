@@ -36,7 +36,7 @@ from appliance.web.board.forms import Field, Filled
 from appliance.web.board.once import ONCE_FIELD, form_request, new_once
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.wording import GROUPS, LOSSES, words_of
-from appliance.web.bodies import media_type, read_body
+from appliance.web.bodies import BROKEN_FORM, media_type, read_body
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.pages import device_url
 from appliance.web.sessions import CSRF_FIELD, see_other, signed_in, verify_csrf
@@ -290,7 +290,7 @@ async def _filled(request: web.Request) -> Filled:
     try:
         async with asyncio.timeout(limits.body_seconds):
             posted = await request.post()
-    except (TimeoutError, ValueError) as error:
+    except BROKEN_FORM as error:
         raise MalformedMessage("the form cannot be read") from error
     for name, part in posted.items():
         if isinstance(part, web.FileField):
