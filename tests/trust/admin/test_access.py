@@ -128,6 +128,23 @@ async def test_d_09_what_is_not_allowed_for_one_target_is_done_for_none(api: Api
         assert db.execute("SELECT count(*) FROM commands").fetchone() == (0,)
 
 
+async def test_d_09_whoever_may_read_changes_nothing_anywhere(api: ApiClient) -> None:
+    api.enroll("one")
+    reader, asked = await api.new_token("read"), 0
+    for method, path in addresses(api.client.app):
+        if method == "GET" or FOR_DEVICES.match(path):
+            continue
+        is_page = not path.startswith(("/api/", "/v1/", "/migration"))
+        answer = await api.call(method, path, token=reader, allow_redirects=False)
+        expected = (303, 400) if is_page else (403,)  # a page asks for a session
+        assert answer.status in expected, (method, path, answer.text)
+        asked += 1
+    assert asked > 40
+    with api.database() as db:
+        assert db.execute("SELECT count(*) FROM commands").fetchone() == (0,)
+        assert db.execute("SELECT state FROM enrollments").fetchall() == [("enrolled",)]
+
+
 async def test_d_10_the_store_knows_a_token_by_its_hash_alone(api: ApiClient) -> None:
     made = await api.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["read"]})
     secret = made.json["token"].split("_", 2)[2]
