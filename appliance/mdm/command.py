@@ -12,6 +12,7 @@ from appliance.mdm.enrollment import EnrollmentID
 from appliance.wire.plist import Plist, Value, dumps, loads
 
 MAX_COMMAND_UUID_LENGTH = 255
+MAX_REQUEST_TYPE_LENGTH = 255
 
 # Keys of answers that unlock a device, wherever they stand: sealed, and shown on demand alone.
 SECRET_KEYS = frozenset({"UnlockToken", "ActivationLockBypassCode", "BypassCode", "RecoveryKey"})
@@ -100,7 +101,7 @@ def parse_command(payload: bytes) -> RawCommand:
     body = loads(payload)
     command = body.dictionary("Command")
     request_type = command.text("RequestType")
-    if not request_type or not request_type.isprintable():
+    if not 1 <= len(request_type) <= MAX_REQUEST_TYPE_LENGTH or not request_type.isprintable():
         raise MalformedMessage("is not the name of a command", key="Command.RequestType")
     return RawCommand(
         command_uuid=_command_uuid(body),

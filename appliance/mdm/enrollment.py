@@ -80,6 +80,9 @@ def _part(body: Plist, key: str) -> str:
     # Not printable: control characters, line separators, marks that reorder text in a log.
     if not text.isprintable() or text.isspace():
         raise MalformedMessage("has characters that an identifier cannot have", key=key)
+    # Browsers take them out of the addresses of its pages, however they are written.
+    if text in (".", ".."):
+        raise MalformedMessage("is no identifier", key=key)
     # A colon in a device's identifier could pass for a user channel of another device.
     if ":" in text and key in ("UDID", "EnrollmentID"):
         raise MalformedMessage("has a colon", key=key)

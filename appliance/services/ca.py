@@ -15,6 +15,7 @@ from appliance import logs
 from appliance.config import ScepConfig
 from appliance.errors import NotAuthorized, NotFound, ScepRefused
 from appliance.scep import message as scep
+from appliance.services.channels import end_renewals
 from appliance.services.clock import MINUTE, now_ms, refuse_behind
 from appliance.services.data_directory import Keys
 from appliance.services.revocations import RevocationList
@@ -117,6 +118,7 @@ class CertificateAuthority:
             if found is None:
                 raise NotFound("certificate", name)
             if store.revoke(db, found.sha256, reason="administrator", now=now):
+                _end_renewals_by(db, found, now)
                 events.add(
                     db, "certificate.revoked", now, enrollment_id=found.enrollment_id,
                     data={"serial": found.serial},
@@ -242,6 +244,16 @@ def _store(
         link=None if right.link_code is None else links.reference(right.link_code), data=data,
     )  # fmt: skip
     return issued
+
+
+def _end_renewals_by(db: Connection, revoked: Issued, now: int) -> None:
+    """Let an identity that is revoked have no heirs: it may have asked for them before."""
+    device_id = revoked.enrollment_id
+    if device_id is None:
+        return
+    current = store.current_of(db, device_id)
+    if current is not None and current.sha256 == revoked.sha256:
+        end_renewals(db, device_id, now)
 
 
 def _challenge_of(request: scep.Request, wish: CertificateRequest) -> bytes:

@@ -6,7 +6,16 @@ from appliance.mdm import device
 from appliance.mdm.checkin import TokenUpdate
 from appliance.mdm.device import DeviceFacts
 from appliance.services.vault import Vault
-from appliance.store import awaited, commands, devices, enrollments, escrow, pushes
+from appliance.store import (
+    awaited,
+    certificates,
+    commands,
+    devices,
+    enrollments,
+    escrow,
+    links,
+    pushes,
+)
 from appliance.store.database import Connection
 
 
@@ -46,6 +55,15 @@ def keep(
     escrow.put(db, enrollment_id, kind, vault.seal(kind, enrollment_id, token), now)
 
 
+def end_renewals(db: Connection, device_id: str, now: int) -> None:
+    """Void what could still renew the device's identity: that ends, or has just been renewed.
+
+    Whoever had the former identity, a thief of it too, may have asked for more than one.
+    """
+    certificates.revoke_unused_for(db, device_id, now)
+    links.void_challenges_for(db, device_id)
+
+
 def end_channels(db: Connection, device_id: str, now: int) -> None:
     """Nothing that was meant for the enrollment that ends may reach the next one."""
     for channel in enrollments.channels(db, device_id):
@@ -53,4 +71,5 @@ def end_channels(db: Connection, device_id: str, now: int) -> None:
         pushes.drop(db, channel, now)
         escrow.archive(db, channel, None, now)
     enrollments.end_users(db, device_id, now)
+    end_renewals(db, device_id, now)
     awaited.remove(db, device_id)

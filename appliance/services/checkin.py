@@ -33,7 +33,7 @@ from appliance.mdm.checkin import (
 from appliance.mdm.declarations import answer_without_declarations
 from appliance.mdm.device import DeviceFacts
 from appliance.mdm.enrollment import EnrollmentType
-from appliance.services.channels import end_channels, keep, take_token
+from appliance.services.channels import end_channels, end_renewals, keep, take_token
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
 from appliance.services.push_certificates import PushCertificates
@@ -152,6 +152,7 @@ class CheckinService:
             tell(db)
             if verdict is _Admission.RENEWAL:
                 enrollments.rebind(db, device_id, signer.sha256, now)
+                end_renewals(db, device_id, now)
                 events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
                 return None
             if known is not None:
@@ -272,6 +273,7 @@ class CheckinService:
 
 
 _BLOCKED = "blocked"
+_BLOCKED_FOR_OTHERS = "an administrator blocked the device"
 
 
 def _reference(link_code: str | None) -> str | None:
@@ -323,7 +325,8 @@ def _judge(
     if certificate.issued_for not in (None, device_id):
         return "the certificate was issued for another enrollment"
     if known is not None and known.blocked:
-        return _BLOCKED
+        # Only the device itself may be told to drop its management.
+        return _BLOCKED if known.is_current(certificate.sha256) else _BLOCKED_FOR_OTHERS
     if certificate.enrollment_id is not None and (
         known is None or not known.is_current(certificate.sha256)
     ):

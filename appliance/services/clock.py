@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from appliance.errors import ClockWrong
+from appliance.errors import ClockWrong, InvalidRequest
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -20,6 +20,20 @@ _RELEASED_MS = int(_RELEASED.timestamp() * 1000)
 def now_ms() -> int:
     """Return the time in Unix milliseconds, UTC."""
     return time.time_ns() // 1_000_000
+
+
+def given_ms(moment: datetime, pointer: str) -> int:
+    """Return a moment that a caller gives as Unix milliseconds.
+
+    Raises:
+        InvalidRequest: in UTC it lies outside of the calendar, so it could not be shown again.
+    """
+    try:
+        return int(moment.astimezone(UTC).timestamp() * 1000)
+    except OverflowError as error:
+        raise InvalidRequest(
+            "the time lies outside of the years 1 to 9999, in UTC", pointer=pointer
+        ) from error
 
 
 def is_behind(now: int) -> bool:

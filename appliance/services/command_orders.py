@@ -18,6 +18,7 @@ from appliance.errors import (
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
 from appliance.mdm.profile import manages
+from appliance.services.clock import given_ms
 from appliance.services.repeats import Request
 from appliance.store import certificates, devices, events, pushes
 from appliance.store.command_records import CommandRecord
@@ -57,6 +58,7 @@ class CommandOrder:
     may_danger: bool = False
     confirm: dict[str, Any] | None = None
     confirmation: bool = True  # false for the compatible APIs, whose tools cannot give one
+    is_alone: bool = True  # false: one of several that one request orders
     secret: bool = False  # sealed at rest, as commands are whose type says that they hold secrets
     undo_seconds: float = 0  # held for so long, while it can be cancelled with nothing sent
     reason: str = ""  # why, for the audit; never a secret
@@ -108,7 +110,7 @@ def moments_of(order: CommandOrder, now: int) -> Moments:
     not_before = now + int(order.undo_seconds * 1000) if order.undo_seconds else None
     if order.expires_at is None:
         return Moments(expires_at=None, not_before=not_before)
-    expires_at = int(order.expires_at.timestamp() * 1000)
+    expires_at = given_ms(order.expires_at, "/expires_at")
     if expires_at <= (not_before or now):
         when = "before the command is sent" if not_before else "in the past"
         raise InvalidRequest(f"expires_at lies {when}", pointer="/expires_at")
@@ -252,9 +254,9 @@ def check_danger(order: CommandOrder, draft: Draft, targets: list[Device]) -> No
     """
     if not order.may_danger:
         raise _scope_missing(draft.request_type)
-    if not order.confirmation:
+    if not order.confirmation and order.is_alone:
         return
-    if len(targets) != 1:
+    if len(targets) != 1 or not order.is_alone:
         raise ConfirmationRequired(
             f"{draft.request_type} is sent to one device at a time", pointer="/targets"
         )

@@ -14,7 +14,7 @@ from appliance.services.codes import new_code, normalise
 from appliance.services.profiles import Profiles
 from appliance.services.push_certificates import PushCertificates
 from appliance.services.repeats import Repeats, Request
-from appliance.store import events, journeys, links
+from appliance.store import certificates, events, journeys, links
 from appliance.store.database import Connection, Database
 from appliance.store.events import Event
 from appliance.store.journeys import Journey
@@ -183,7 +183,7 @@ class EnrollingService:
         return link
 
     async def revoke_link(self, code: str) -> EnrollmentLink:
-        """Revoke a link and every challenge that came of it.
+        """Revoke a link, every challenge that came of it, and every certificate not used yet.
 
         Raises:
             NotFound: there never was such a link.
@@ -191,9 +191,11 @@ class EnrollingService:
         now = now_ms()
 
         def unit(db: Connection) -> EnrollmentLink:
-            links.revoke(db, links.get(db, normalise(code), now).code, now)
-            events.add(db, "link.revoked", now, link=links.reference(normalise(code)))
-            return links.get(db, normalise(code), now)
+            link = links.get(db, normalise(code), now)
+            links.revoke(db, link.code, now)
+            certificates.revoke_unused_of(db, link.code, now)
+            events.add(db, "link.revoked", now, link=links.reference(link.code))
+            return links.get(db, link.code, now)
 
         return await self._database.write(unit)
 

@@ -37,8 +37,7 @@ def apply_result(db: Connection, result: CommandResult, request_type: str, now: 
     if updated != facts:
         devices.put_facts(db, result.enrollment.id, updated)
     # An answer says only what was asked, so what others said stays beside it.
-    said.update(_as_json(answer))
-    devices.put_answer(db, result.enrollment.id, effect.answer, said, now)
+    devices.put_answer(db, result.enrollment.id, effect.answer, said, _as_json(answer), now)
 
 
 def _note_erased(db: Connection, device_id: str) -> None:

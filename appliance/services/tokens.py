@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound
-from appliance.services.clock import now_ms
+from appliance.services.clock import given_ms, now_ms
 from appliance.store import events, tokens
 from appliance.store.database import Connection, Database
 from appliance.store.tokens import ApiToken
@@ -42,9 +42,10 @@ class TokenService:
             Conflict: a token of this name is in force.
         """
         _check(name, scopes)
+        scopes = list(dict.fromkeys(scopes))
         token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         now = now_ms()
-        expires = None if expires_at is None else int(expires_at.timestamp() * 1000)
+        expires = None if expires_at is None else given_ms(expires_at, "/expires_at")
         if expires is not None and expires <= now:
             raise InvalidRequest("expires_at lies in the past", pointer="/expires_at")
 

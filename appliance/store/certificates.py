@@ -114,6 +114,30 @@ def revoke(db: Connection, sha256: bytes, *, reason: str, now: int) -> bool:
     return bool(changed)
 
 
+def revoke_unused_for(db: Connection, enrollment_id: str, now: int) -> None:
+    """Revoke what was issued to renew the enrollment's identity and has not come back yet."""
+    db.execute(
+        """
+        UPDATE certificates
+           SET revoked_at = ?, revocation_reason = 'superseded'
+         WHERE enrollment_id IS NULL AND issued_for = ? AND revoked_at IS NULL
+        """,
+        (now, enrollment_id),
+    )
+
+
+def revoke_unused_of(db: Connection, link_code: str, now: int) -> None:
+    """Revoke what was issued by a link and has enrolled nothing yet."""
+    db.execute(
+        """
+        UPDATE certificates
+           SET revoked_at = ?, revocation_reason = 'link'
+         WHERE enrollment_id IS NULL AND link_code = ? AND revoked_at IS NULL
+        """,
+        (now, link_code),
+    )
+
+
 def revoked(db: Connection, now: int) -> list[Revoked]:
     """Return what the revocation list must name: revoked and not expired yet."""
     rows = db.execute(

@@ -14,6 +14,7 @@ from appliance.mdm.device import DeviceFacts
 from appliance.store.database import Connection, from_ms
 from appliance.store.enrollments import ERASED
 
+_LONGEST_ANSWER = 512 * 1024  # of JSON; they are tens of kilobytes
 _LONGEST_SERIAL_NUMBER = 14  # of Apple's; no UDID is as short
 
 
@@ -120,12 +121,25 @@ def answered(
 
 
 def put_answer(
-    db: Connection, enrollment_id: str, answer: Answer, said: dict[str, Any], now: int
+    db: Connection,
+    enrollment_id: str,
+    answer: Answer,
+    said: dict[str, Any],
+    news: dict[str, Any],
+    now: int,
 ) -> None:
-    """Store all that the device's answers of one kind have said."""
+    """Store what the device's answers of one kind have said, earlier ones and the last.
+
+    Of a device that says very much, the last one alone, or nothing: it stands with its command.
+    """
+    text = _encode(said | news)
+    if len(text) > _LONGEST_ANSWER:
+        text = _encode(news)
+    if len(text) > _LONGEST_ANSWER:
+        text = b"{}"
     db.execute(
         f"UPDATE devices SET {answer} = ?, {answer}_at = ? WHERE enrollment_id = ?",
-        (_encode(said).decode(), now, enrollment_id),
+        (text.decode(), now, enrollment_id),
     )
 
 

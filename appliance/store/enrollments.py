@@ -31,6 +31,8 @@ SELECT device.certificate_sha256, device.state, device.blocked_at, certificate.r
  WHERE device.id = ?
 """
 
+# Of one device, ended ones too: each is a row, and they end in one transaction.
+MOST_USERS = 1000
 _SEEN_AGAIN_MS = 1000  # within a session of several commands the row is written once
 
 _COMPLETE = """
@@ -100,7 +102,14 @@ def authorize(
         raise NotAuthorized(f"the enrollment has ended: {device_state}")
     if channel_state != "enrolled" and not new_channel:
         raise NotAuthorized("the channel has not sent a TokenUpdate")
+    if channel_state is None and _user_channels(db, enrollment.device_id) >= MOST_USERS:
+        raise NotAuthorized("the device has too many user channels")
     return None if last_seen_at is None else int(last_seen_at)
+
+
+def _user_channels(db: Connection, device_id: str) -> int:
+    row = db.execute("SELECT count(*) FROM enrollments WHERE device_id = ?", (device_id,))
+    return int(row.fetchone()[0])
 
 
 def authorize_device(db: Connection, enrollment: EnrollmentID, sha256: bytes) -> None:

@@ -170,6 +170,11 @@ def consume_challenge(db: Connection, sha256: bytes, now: int) -> Challenge:
     return challenge
 
 
+def void_challenges_for(db: Connection, enrollment_id: str) -> None:
+    """Delete the challenges by which the enrollment's identity could still be renewed."""
+    db.execute("DELETE FROM challenges WHERE issued_for = ?", (enrollment_id,))
+
+
 def link_of(db: Connection, sha256: bytes) -> str | None:
     """Return the code of the link that a challenge came of, whatever became of it; None: none."""
     row = db.execute("SELECT link_code FROM challenges WHERE sha256 = ?", (sha256,)).fetchone()

@@ -17,7 +17,8 @@ from contextlib import suppress
 from ipaddress import ip_network
 from typing import Any, TypeAlias
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from appliance import logs
 from appliance.config import Config
@@ -37,6 +38,12 @@ OPTIONS: dict[str, Any] = {
     "max_field_size": _LONGEST_HEADER,
     "auto_decompress": False,
 }
+# Of a whole head, and of what stands around a body: aiohttp bounds each line, and their number.
+_LONGEST_UNUSED = 98_304
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
 _DESCRIPTORS = (65_536, 10_240)  # asked of the system; the second is the most that macOS gives
 _RESERVED_DESCRIPTORS = 96  # the store, the push server, the local socket, files being sent
 _FEWEST = 16
@@ -90,7 +97,10 @@ class Connection(web.RequestHandler, Watched):
     The only place that looks at the private state of aiohttp's connections.
     """
 
-    __slots__ = ("_among", "_head_at", "_opened_at", "_unread_since", "address", "handshake")
+    __slots__ = (
+        "_among", "_head_at", "_opened_at", "_progress", "_receiving", "_unread_since", "_unused",
+        "address", "handshake",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -108,12 +118,33 @@ class Connection(web.RequestHandler, Watched):
         self._among = among
         self._opened_at = self._head_at = loop.time() if begun_at is None else begun_at
         self._unread_since = 0.0
+        self._receiving: StreamReader = EMPTY_PAYLOAD  # the body of the last request
+        self._progress = (0, 0)
+        self._unused = 0
 
     def data_received(self, data: bytes) -> None:
-        """Note when a request begins to arrive."""
+        """Note when a request begins to arrive, and refuse a head that does not end."""
         if self._waiter is not None and self._head_at <= self._idle_since:
             self._head_at = self._loop.time()
         super().data_received(data)
+        self._count_unused(len(data))
+
+    def _count_unused(self, size: int) -> None:
+        """Bound what arrives without a request or a byte of a body coming of it: it is kept."""
+        if self._messages:
+            self._receiving = self._messages[-1][1]
+        progress = self._request_count, self._receiving.total_bytes
+        if progress != self._progress or self._buffer_paused or self._reading_paused:
+            self._progress, self._unused = progress, 0
+            return
+        self._unused += size
+        if self._unused <= _LONGEST_UNUSED or self.transport is None:
+            return
+        if self._waiter is None:  # an answer may be on its way
+            self.drop()
+        else:
+            self.transport.write(_TOO_LARGE)
+            self.force_close()
 
     def pause_writing(self) -> None:
         """Note since when the peer reads nothing."""

@@ -15,7 +15,20 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 def session_token(request: web.Request) -> str | None:
     """Return what the session cookie holds, None without one."""
-    return request.cookies.get(SESSION_COOKIE) or None
+    return cookie(request, SESSION_COOKIE)
+
+
+def cookie(request: web.Request, name: str) -> str | None:
+    """Return what one of our cookies holds, None without it or with nothing in it.
+
+    aiohttp reads all cookies as liberally as a browser: 60 KB of them took a fifth of a second.
+    """
+    for header in request.headers.getall("Cookie", ()):
+        for pair in header.split(";"):
+            key, _, value = pair.partition("=")
+            if key.strip() == name:
+                return value.strip().strip('"') or None
+    return None
 
 
 def is_attended(request: web.Request) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -95,7 +95,7 @@ async def enqueue(request: web.Request) -> web.Response:
     """/v1/enqueue/ID[,ID…]: queue one raw command for each, then wake them."""
     body, services, outcome = await raw_body_of(request), request.app[SERVICES], Outcome()
     try:
-        command = parse_command(body)
+        command = await asyncio.to_thread(parse_command, body)  # 4 MiB take most of a second
     except ApplianceError as error:
         return _json({"command_error": error.problem}, 400)
     no_push = bool(request.query.get("nopush") or request.query.get("no_push"))
@@ -107,15 +107,16 @@ async def enqueue(request: web.Request) -> web.Response:
 
 
 async def _enqueue(
-    services: Services, ids: Iterable[str], body: bytes, caller: Caller, outcome: Outcome
+    services: Services, ids: Sequence[str], body: bytes, caller: Caller, outcome: Outcome
 ) -> None:
     """Queue one by one: their tools expect the good ones to pass beside the bad ones."""
+    is_alone = len(ids) == 1
 
     async def one(enrollment_id: str) -> None:
         # The push follows at once and by name, hence none from the queue.
         order = CommandOrder(
             targets=[enrollment_id], plist=body, push=False, confirmation=False,
-            may_danger="danger" in caller.scopes, by=caller.name,
+            is_alone=is_alone, may_danger="danger" in caller.scopes, by=caller.name,
         )  # fmt: skip
         try:
             await services.commands.enqueue(order)
@@ -147,7 +148,7 @@ async def _push(services: Services, ids: Iterable[str], outcome: Outcome) -> Non
 
 async def migrate(request: web.Request) -> web.Response:
     """PUT /migration: a check-in message of a device that another server enrolled."""
-    message = plist.loads(await raw_body_of(request))
+    message = await asyncio.to_thread(plist.loads, await raw_body_of(request))
     await request.app[SERVICES].moving.check_in(parse_checkin(message))
     return web.Response()
 

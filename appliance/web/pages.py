@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from appliance import resources
 from appliance.web.assets import asset_url
+from appliance.web.cookies import cookie
 from appliance.web.languages import NAMES, Language, catalogue, choose_language
 from appliance.web.platforms import Platform
 from appliance.web.problems import said
@@ -145,7 +146,7 @@ def respond(request: web.Request, page: Page, *, status: int = 200) -> web.Respo
 
 def language_of(request: web.Request) -> Language:
     """Return the language that the reader asks for now, chose before, or has set the browser to."""
-    asked = request.query.get("lang"), request.cookies.get(_LANGUAGE_COOKIE)
+    asked = request.query.get("lang"), cookie(request, _LANGUAGE_COOKIE)
     chosen = next((one for one in asked if one in set(Language)), None)
     return choose_language(request.headers.get("Accept-Language", ""), chosen)
 

@@ -11,7 +11,7 @@ from appliance.errors import AccessRefused, MalformedMessage
 from appliance.services.sessions import Session
 from appliance.web import csrf
 from appliance.web.authentication import CALLER, GATE, SESSION
-from appliance.web.bodies import read_body
+from appliance.web.bodies import media_type, read_body
 from appliance.web.cookies import SAFE_METHODS, is_attended, is_same_origin, session_token
 from appliance.web.errors import Handler
 from appliance.web.keys import SERVICES
@@ -86,15 +86,15 @@ def verify_csrf(request: web.Request, form: Mapping[str, str]) -> None:
         )
 
 
-async def read_form(request: web.Request) -> dict[str, str]:
-    """Return the fields of a form; of a repeated one, the last.
+async def read_form(request: web.Request, most: int = _FORM_BYTES) -> dict[str, str]:
+    """Return the fields of a form of `most` bytes; of a repeated one, the last.
 
     Raises:
         MalformedMessage, TooLarge: it is no form, or a larger one than any of ours.
     """
-    if request.content_type != _FORM_TYPE:
+    if media_type(request) != _FORM_TYPE:
         raise MalformedMessage(f"a form is {_FORM_TYPE}")
-    body = await read_body(request, _FORM_BYTES)
+    body = await read_body(request, most)
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=500))
     except ValueError as error:

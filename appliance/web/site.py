@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from aiohttp import web
 from cryptography import x509
 
@@ -24,7 +26,7 @@ from appliance.web.assets import static_routes
 from appliance.web.authentication import GATE, Gate
 from appliance.web.board.failures import failure_middleware
 from appliance.web.board.shell import DEMO
-from appliance.web.bodies import BODIES, Bodies, bodies_middleware
+from appliance.web.bodies import BODIES, Bodies, bodies_middleware, expectation
 from appliance.web.errors import plain_middleware, problem_middleware
 from appliance.web.keys import CONFIG, SERVICES
 
@@ -67,23 +69,29 @@ def application(
     app[over_the_air.LIMIT] = scep.ScepLimit(config.limits)
     app.on_shutdown.append(_end_streams)
     app.on_response_prepare.append(_make_safe)
-    app.add_routes(health.routes(config))
-    app.add_routes(static_routes())
-    if devices:
-        app.add_routes(mdm.routes(config))
-        app.add_routes(scep.routes())
-        app.add_routes(enroll.routes(config))
-        app.add_routes(over_the_air.routes())
-        app.add_routes(configurator.routes())
-    if admin:
-        app.add_routes(board.routes(config))
-        app.add_routes(api.routes(config))
-        app.add_routes(openapi.routes(config))
-        if config.api.compat_nanomdm:
-            app.add_routes(nanomdm.routes(config))
-    else:
-        app.add_routes([web.get("/", enroll.home)])
+    for route in _routes(config, admin=admin, devices=devices):
+        kwargs = {**route.kwargs, "expect_handler": expectation}
+        app.add_routes([web.RouteDef(route.method, route.path, route.handler, kwargs)])
     return app
+
+
+def _routes(config: Config, *, admin: bool, devices: bool) -> Iterator[web.RouteDef]:
+    yield from health.routes(config)
+    yield from static_routes()
+    if devices:
+        yield from mdm.routes(config)
+        yield from scep.routes()
+        yield from enroll.routes(config)
+        yield from over_the_air.routes()
+        yield from configurator.routes()
+    if admin:
+        yield from board.routes(config)
+        yield from api.routes(config)
+        yield from openapi.routes(config)
+        if config.api.compat_nanomdm:
+            yield from nanomdm.routes(config)
+    else:
+        yield web.get("/", enroll.home)
 
 
 async def _make_safe(_request: web.Request, response: web.StreamResponse) -> None:

@@ -15,6 +15,9 @@ async def test_only_the_blocked_device_is_answered_401(
     assert (await other.idle()).status == 200
     other.identification = device.identification
     assert (await other.idle()).status == 400, "whoever merely claims its UDID is not"
+    claimant = Device(api.session, udid=device.udid)
+    await claimant.obtain_identity(await api.profile())
+    assert (await claimant.authenticate()).status == 400, "nor with a certificate of its own"
     api.server.cli("device", "unblock", device.id)
     assert (await device.idle()).status == 200
     assert sum(api.server.unauthorized.values()) == 2

@@ -208,6 +208,7 @@ def test_a_raw_command_that_says_something_twice_is_refused(twice: bytes) -> Non
         ({"CommandUUID": "A1", "Command": "x"}, "Command"),
         ({"CommandUUID": "A1", "Command": {}}, "Command.RequestType"),
         ({"CommandUUID": "A1", "Command": {"RequestType": ""}}, "Command.RequestType"),
+        ({"CommandUUID": "A1", "Command": {"RequestType": "x" * 256}}, "Command.RequestType"),
         ({"CommandUUID": "A1", "Command": {"RequestType": 1}}, "Command.RequestType"),
         ({"Command": {"RequestType": "x"}}, "CommandUUID"),
         ({"CommandUUID": "", "Command": {"RequestType": "x"}}, "CommandUUID"),

@@ -48,6 +48,7 @@ def test_each_channel_has_its_own_identifier(
         ({"UDID": "D\u202eD"}, "UDID"),
         ({"UDID": "D\u2028D"}, "UDID"),
         ({"UDID": "D:U"}, "UDID"),
+        ({"UDID": ".."}, "UDID"),
         ({"EnrollmentID": ""}, "EnrollmentID"),
         ({"EnrollmentID": "E:U"}, "EnrollmentID"),
         ({"EnrollmentID": "E", "EnrollmentUserID": "\x1b]0;"}, "EnrollmentUserID"),

@@ -62,6 +62,10 @@ _SMUGGLED = {
     "another protocol": b"PUT /mdm HTCPCP/1.0\r\nHost: localhost\r\n\r\n",
     "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/9.9": b"PUT /mdm HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "HTTP/0.9": b"GET /healthz\r\n\r\n",
+    "HTTP/2.0 in the form of HTTP/1.1": b"GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n",
+    "a Host of no letters": b"GET /enroll HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n",
+    "a Host with markup": b"GET /enroll HTTP/1.1\r\nHost: <b>localhost</b>\r\n\r\n",
     "spaces in the target": b"PUT /m dm HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "chunks of HTTP/1.0": _OLD + _CHUNKED + b"\r\n0\r\n\r\n",
     "chunks of HTTP/1.0, kept alive": (
@@ -137,6 +141,18 @@ async def test_c_10_packed_bodies_are_refused_before_they_are_read(
     assert answer.status == 415, answer
 
 
+@pytest.mark.parametrize("path", ["/mdm", "/scep?operation=PKIOperation", "/login"])
+async def test_c_10_nobody_is_invited_to_send_a_gigabyte(
+    server: RunningServer, api: Api, path: str
+) -> None:
+    method = "PUT" if path == "/mdm" else "POST"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    line = await Line.open(server.port, server.tls)
+    answer = await line.ask(f"{head}Content-Length: {1 << 30}\r\n\r\n".encode(), seconds=_SECONDS)
+    line.close()
+    assert answer.status == 413, answer
+
+
 _LARGE = {
     "100,000 headers": b"".join(b"X-%d: y\r\n" % n for n in range(100_000)),
     "one header of 8 MB": b"X: " + b"y" * (8 << 20) + b"\r\n",
@@ -151,6 +167,27 @@ async def test_c_19_too_many_headers_are_refused(
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     said = await _said(server, request + headers + b"\r\n")
     assert said[9:12] in (b"400", b"431", b""), said[:200]  # closed while it was being sent
+    assert (await api.session.get(server.url + "/healthz")).status == 200
+
+
+_LONG_LINES = b"".join(b"X-%d: " % n + b"y" * 50_000 + b"\r\n" for n in range(12))
+
+
+async def test_c_19_many_long_headers_are_refused_before_they_are_kept(
+    server: RunningServer, api: Api
+) -> None:
+    """Each is allowed; all that may come would be megabytes, of a connection without a request."""
+    head = _NEXT.removesuffix(b"\r\n")
+    assert (await _said(server, head + _LONG_LINES[:60_000] + b"\r\n\r\n"))[9:12] == b"200"
+    said = await _said(server, head + _LONG_LINES + b"\r\n")
+    assert said[9:12] in (b"431", b""), said[:200]
+
+
+async def test_c_19_nor_may_they_follow_a_body(server: RunningServer, api: Api) -> None:
+    said = await _said(
+        server, _REQUEST + _CHUNKED + b"\r\n1\r\nx\r\n0\r\n" + _LONG_LINES + b"\r\n", more=_NEXT
+    )
+    assert b"200 OK" not in said, said[:200]
     assert (await api.session.get(server.url + "/healthz")).status == 200
 
 

@@ -60,12 +60,15 @@ def test_a_body_that_breaks_off_is_refused_without_a_traceback(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("token", ["apl_ü_ö", "apl_a_\udcff", "ü", "apl_"])
-async def test_a_token_of_any_characters_is_401_at_worst(api: ApiClient, token: str) -> None:
+@pytest.mark.parametrize("scheme", [b"Bearer", b"Basic"])
+async def test_a_token_of_any_characters_is_401_at_worst(
+    api: ApiClient, token: str, scheme: bytes
+) -> None:
     raw = token.encode("utf-8", "surrogateescape")
     server = api.client.server
     reader, writer = await asyncio.open_connection(server.host, server.port)
     head = b"GET /api/v1/devices HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    writer.write(head + b"Authorization: Bearer " + raw + b"\r\n\r\n")
+    writer.write(head + b"Authorization: " + scheme + b" " + raw + b"\r\n\r\n")
     assert (await reader.read()).startswith(b"HTTP/1.1 401")
     writer.close()
 

@@ -117,6 +117,16 @@ async def test_nobody_is_no_success(api: ApiClient, path: str) -> None:
     assert (status, answer) == (400, {"error": "no enrollment ID is named"})
 
 
+async def test_d_09_one_request_erases_no_fleet(api: ApiClient) -> None:
+    ids = ",".join(api.enroll(name) for name in ("one", "two"))
+    _, raw = command("EraseDevice")
+    status, answer = await call(api, "PUT", f"/v1/enqueue/{ids}?nopush=1", raw)
+    assert status == 500
+    assert "one device at a time" in answer["status"]["two"]["command_error"]
+    with api.database() as db:
+        assert db.execute("SELECT count(*) FROM commands").fetchone() == (0,)
+
+
 async def test_a_reader_may_not_use_it(api: ApiClient) -> None:
     status, answer = await call(api, "GET", "/v1/push/one", token=await api.new_token("read"))
     assert status == 403

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from appliance.errors import InvalidRequest
+from appliance.errors import InvalidRequest, TooLarge
 from appliance.services.push import PushStatus
 from appliance.web.api.operation import (
     Operation,
@@ -25,8 +25,13 @@ from appliance.web.api.schema import (
     PushCertificateBody,
     PushTestAnswer,
 )
+from appliance.web.bodies import media_type
 
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+# No block reaches into the next one, or each of many without an end would be looked for in all.
+_BLOCK = re.compile(
+    rb"-----BEGIN ([A-Z0-9 ]{1,40})-----(?:(?!-----BEGIN ).)*?-----END \1-----", re.DOTALL
+)
+_LONGEST_PEM = 64 * 1024
 _PEM_TYPES = ("application/x-pem-file", "application/pem-certificate-chain")
 
 
@@ -37,7 +42,7 @@ async def show(request: web.Request) -> web.Response:
 
 async def replace(request: web.Request) -> web.Response:
     """Import a certificate with its key."""
-    take = _import_raw if request.content_type in _PEM_TYPES else _import_json
+    take = _import_raw if media_type(request) in _PEM_TYPES else _import_json
     return answer(push_answer(await take(request)))
 
 
@@ -53,7 +58,10 @@ def split_pem(text: bytes) -> tuple[bytes, bytes]:
 
     Raises:
         InvalidRequest: one of both is missing.
+        TooLarge: more than a certificate with its chain and its key.
     """
+    if len(text) > _LONGEST_PEM:
+        raise TooLarge(f"the PEM text is larger than {_LONGEST_PEM} bytes")
     certificates: list[bytes] = []
     keys: list[bytes] = []
     for block in _BLOCK.finditer(text):

@@ -40,7 +40,7 @@ class PageQuery(Body):
 class DeviceQuery(PageQuery):
     """`q` is looked for in id, serial number, name, model and OS version; `channel` is whose."""
 
-    q: str | None = None
+    q: Annotated[str, Meta(max_length=100)] | None = None
     channel: Literal["device", "user", "all"] = "device"
 
 

@@ -12,6 +12,7 @@ from appliance.errors import ApplianceError, InvalidRequest, MalformedMessage, T
 from appliance.services.overview import Certificates
 from appliance.web.api.push_certificate import split_pem
 from appliance.web.board.shell import BoardPage, board_page, frame
+from appliance.web.bodies import BROKEN_FORM, media_type
 from appliance.web.errors import API_STATUS, status_of
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.sessions import see_other, signed_in, verify_csrf
@@ -98,7 +99,7 @@ async def _upload(request: web.Request) -> dict[str, bytes]:
     Raises:
         MalformedMessage, TooLarge: it is no such form, or too large.
     """
-    if request.content_type != "multipart/form-data" or request.content_length is None:
+    if media_type(request) != "multipart/form-data" or request.content_length is None:
         raise MalformedMessage("a form with files is multipart/form-data of a known length")
     if request.content_length > _UPLOAD_BYTES:
         raise TooLarge(f"the form is larger than {_UPLOAD_BYTES} bytes")
@@ -108,7 +109,7 @@ async def _upload(request: web.Request) -> dict[str, bytes]:
             async for part in await request.multipart():
                 if isinstance(part, BodyPartReader) and part.name:
                     parts[part.name] = bytes(await part.read())
-    except (TimeoutError, ValueError) as error:
+    except BROKEN_FORM as error:
         raise MalformedMessage("the form cannot be read") from error
     return parts
 

@@ -37,6 +37,7 @@ from appliance.web.sessions import (
 )
 
 _LONGEST_NEXT = 2000
+_FORM_BYTES = 16 * 1024  # of a stranger's form
 # One slash and then no other: "//host" and "/\host" are addresses of another server.
 _LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
@@ -151,7 +152,7 @@ async def _own_form(request: web.Request) -> dict[str, str]:
     """Without a session there is no CSRF token, but the browser says whose form it is."""
     if not is_same_origin(request):
         raise AccessRefused("a page of another site may not sign anybody in")
-    return await read_form(request)
+    return await read_form(request, _FORM_BYTES)
 
 
 def _refusal(request: web.Request, page: Page, error: ApplianceError) -> web.Response:

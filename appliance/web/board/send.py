@@ -36,7 +36,7 @@ from appliance.web.board.forms import Field, Filled
 from appliance.web.board.once import ONCE_FIELD, form_request, new_once
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.wording import GROUPS, LOSSES, words_of
-from appliance.web.bodies import read_body
+from appliance.web.bodies import BROKEN_FORM, media_type, read_body
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.pages import device_url
 from appliance.web.sessions import CSRF_FIELD, see_other, signed_in, verify_csrf
@@ -275,10 +275,12 @@ async def _filled(request: web.Request) -> Filled:
     """
     limits = request.app[CONFIG].limits
     values: dict[str, list[str]] = {}
-    if request.content_type != "multipart/form-data":
+    if media_type(request) != "multipart/form-data":
         body = await read_body(request, limits.result_body_kib * 1024)
         try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+            pairs = await asyncio.to_thread(
+                parse_qsl, body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+            )
         except ValueError as error:
             raise MalformedMessage("the form cannot be read") from error
         for name, value in pairs:
@@ -288,7 +290,7 @@ async def _filled(request: web.Request) -> Filled:
     try:
         async with asyncio.timeout(limits.body_seconds):
             posted = await request.post()
-    except (TimeoutError, ValueError) as error:
+    except BROKEN_FORM as error:
         raise MalformedMessage("the form cannot be read") from error
     for name, part in posted.items():
         if isinstance(part, web.FileField):

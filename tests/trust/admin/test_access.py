@@ -128,6 +128,23 @@ async def test_d_09_what_is_not_allowed_for_one_target_is_done_for_none(api: Api
         assert db.execute("SELECT count(*) FROM commands").fetchone() == (0,)
 
 
+async def test_d_09_whoever_may_read_changes_nothing_anywhere(api: ApiClient) -> None:
+    api.enroll("one")
+    reader, asked = await api.new_token("read"), 0
+    for method, path in addresses(api.client.app):
+        if method == "GET" or FOR_DEVICES.match(path):
+            continue
+        is_page = not path.startswith(("/api/", "/v1/", "/migration"))
+        answer = await api.call(method, path, token=reader, allow_redirects=False)
+        expected = (303, 400) if is_page else (403,)  # a page asks for a session
+        assert answer.status in expected, (method, path, answer.text)
+        asked += 1
+    assert asked > 40
+    with api.database() as db:
+        assert db.execute("SELECT count(*) FROM commands").fetchone() == (0,)
+        assert db.execute("SELECT state FROM enrollments").fetchall() == [("enrolled",)]
+
+
 async def test_d_10_the_store_knows_a_token_by_its_hash_alone(api: ApiClient) -> None:
     made = await api.call("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["read"]})
     secret = made.json["token"].split("_", 2)[2]
@@ -158,11 +175,27 @@ async def test_d_16_no_answer_shares_itself_with_another_origin(api: ApiClient) 
             assert shared == [], path
 
 
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+async def test_d_27_a_time_outside_of_the_calendar_is_refused_and_not_kept(
+    api: ApiClient, until: str
+) -> None:
+    """Stored, it could not be shown: nor could the device, its commands or the tokens."""
+    api.enroll("one")
+    order = {"targets": ["one"], "request_type": "ProfileList", "expires_at": until}
+    token = {"name": "ci", "scopes": ["read"], "expires_at": until}
+    for path, body in (("/api/v1/commands", order), ("/api/v1/tokens", token)):
+        answer = await api.call("POST", path, body)
+        assert answer.status == 422, answer.text
+        assert answer.json["errors"][0]["pointer"] == "/expires_at"
+    for path in ("/api/v1/devices/one/commands", "/api/v1/devices/one", "/api/v1/tokens"):
+        assert (await api.call("GET", path)).status == 200
+
+
 @pytest.mark.parametrize(
     "query",
     [
         "limit=1000000000", "limit=-1", "limit=1e3", "limit=0x10", "limit=", "sort=push_magic",
-        "order=secret", "filter=push_token", "q=a&q=b&fields=push_token",
+        "order=secret", "filter=push_token", "q=a&q=b&fields=push_token", f"q={'a' * 3000}",
     ],
 )  # fmt: skip
 async def test_d_27_only_what_is_offered_can_be_asked(api: ApiClient, query: str) -> None:

@@ -130,3 +130,23 @@ async def test_d_19_a_profile_that_others_signed_goes_out_as_it_is(office: Offic
 def config_folder(office: Office) -> Path:
     """Where the server keeps its files."""
     return office.browser.parts.config.data
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Content-Type: text/plain; charset=foo", "Content-Type: text/plain; charset=hex",
+        "Content-Transfer-Encoding: foo", "Content-Type: a/b; " + ";" * 2000,
+    ],
+)  # fmt: skip
+async def test_d_19_a_form_that_says_odd_things_of_its_parts_is_refused(
+    office: Office, field: str
+) -> None:
+    part = f'Content-Disposition: form-data; name="csrf_token"\r\n{field}\r\n\r\nx'
+    body = f"--B\r\n{part}\r\n--B--\r\n".encode()
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=B", "Sec-Fetch-Site": "same-origin",
+    }  # fmt: skip
+    for path in (FORM, "/certificates"):
+        shown = await office.browser.request("POST", path, headers=headers, data=body)
+        assert shown.status in (400, 403, 422), (path, shown)
