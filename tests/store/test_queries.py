@@ -90,6 +90,8 @@ _HOT = {
     "exchange of a certificate": lambda db: exchanges.of_certificate(db, b"1"),
     "certificate of an exchange": lambda db: exchanges.issued(db, 1, b"1"),
     "expired exchanges": lambda db: exchanges.forget_expired(db, 1),
+    "unused certificates of a device": lambda db: certificates.revoke_unused_for(db, "A", 1),
+    "challenges for a device": lambda db: links.void_challenges_for(db, "A"),
     "expired challenges": lambda db: links.void_expired(db, 1),
 }
 
