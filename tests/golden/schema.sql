@@ -35,6 +35,9 @@ CREATE INDEX certificates_by_transaction ON certificates (transaction_id, public
 
 CREATE INDEX certificates_revoked ON certificates (revoked_at) WHERE revoked_at IS NOT NULL;
 
+CREATE INDEX certificates_unused ON certificates (issued_for)
+ WHERE enrollment_id IS NULL AND issued_for IS NOT NULL;
+
 CREATE TABLE challenges (
     sha256      BLOB    PRIMARY KEY,
     link_code   TEXT    REFERENCES enrollment_links (code),
@@ -43,6 +46,8 @@ CREATE TABLE challenges (
     expires_at  INTEGER NOT NULL,
     used_at     INTEGER                          -- also set when found expired: it stays so
 , exchange_id INTEGER REFERENCES exchanges (id) ON DELETE CASCADE) STRICT;
+
+CREATE INDEX challenges_by_device ON challenges (issued_for) WHERE issued_for IS NOT NULL;
 
 CREATE INDEX challenges_by_exchange ON challenges (exchange_id) WHERE exchange_id IS NOT NULL;
 
