@@ -140,9 +140,7 @@ async def test_h_03_going_back_to_the_copy_sends_nothing_dangerous_again(
             db.execute("SELECT uuid, request_type FROM commands WHERE finished_at IS NULL")
         )
         assert "DeviceLock" in waiting.values()
-        (device,) = db.execute(
-            "SELECT enrollment_id FROM commands WHERE request_type = 'DeviceLock'"
-        ).fetchone()
+        devices = db.execute("SELECT DISTINCT enrollment_id FROM commands").fetchall()
     await store.start(NEWEST)
     store.go_back(to=store.began)
     with closing(sqlite3.connect(store.path)) as db:
@@ -152,14 +150,17 @@ async def test_h_03_going_back_to_the_copy_sends_nothing_dangerous_again(
 
     await store.start(NEWEST)
     with closing(sqlite3.connect(store.path)) as db:
-        given = []
-        while (found := next_command(db, device, idle=True, now=LATER)) is not None:
-            given.append(found.uuid)
-            db.execute(
-                "UPDATE commands SET status = 'acknowledged', finished_at = 1 WHERE uuid = ?",
-                (found.uuid,),
-            )
+        given = [uuid for (device,) in devices for uuid in _work_off(db, device)]
     assert set(given) == {uuid for uuid, name in waiting.items() if name != "DeviceLock"}
+
+
+def _work_off(db: sqlite3.Connection, device: str) -> Iterator[str]:
+    while (found := next_command(db, device, idle=True, now=LATER)) is not None:
+        yield found.uuid
+        db.execute(
+            "UPDATE commands SET status = 'acknowledged', finished_at = 1 WHERE uuid = ?",
+            (found.uuid,),
+        )
 
 
 # What a release does at its start, in a process that can be killed.
