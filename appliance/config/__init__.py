@@ -189,6 +189,7 @@ class LimitsConfig:
     scep_per_minute: int = 60  # an address
     scep_per_second: int = 200  # all addresses together
     api_per_second: int = 100  # a token
+    dangerous_per_hour: int = 10  # commands that erase, lock or let go, of a token or a user
     event_streams: int = 20  # a token or a user, at the same time
     scep_body_kib: int = 64
     checkin_body_kib: int = 1024

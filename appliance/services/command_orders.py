@@ -14,11 +14,12 @@ from appliance.errors import (
     MalformedMessage,
     NotFound,
     ScopeMissing,
+    TooMany,
 )
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
 from appliance.mdm.profile import manages
-from appliance.services.clock import given_ms
+from appliance.services.clock import HOUR, given_ms
 from appliance.services.repeats import Request
 from appliance.store import certificates, devices, events, pushes
 from appliance.store.command_records import CommandRecord
@@ -58,6 +59,7 @@ class CommandOrder:
     may_danger: bool = False
     confirm: dict[str, Any] | None = None
     confirmation: bool = True  # false for the compatible APIs, whose tools cannot give one
+    most_dangerous: int | None = None  # of `by` within an hour; None: they are not counted
     is_alone: bool = True  # false: one of several that one request orders
     secret: bool = False  # sealed at rest, as commands are whose type says that they hold secrets
     undo_seconds: float = 0  # held for so long, while it can be cancelled with nothing sent
@@ -117,13 +119,40 @@ def moments_of(order: CommandOrder, now: int) -> Moments:
     return Moments(expires_at=expires_at, not_before=not_before)
 
 
-def audit(db: Connection, order: CommandOrder, rows: list[NewCommand], now: int) -> None:
+def refuse_more_dangers(db: Connection, order: CommandOrder, count: int, now: int) -> None:
+    """Let nobody wipe a fleet, not by one request after the other either.
+
+    Raises:
+        TooMany: with `count` more the caller would have ordered more than an hour allows; the
+            record counts, so a restart changes nothing.
+    """
+    most = order.most_dangerous
+    if most is None:
+        return
+    times = events.dangers_ordered(db, order.by, since=now - HOUR)
+    if len(times) + count <= most:
+        return
+    free_at = times[max(len(times) - most, 0)] + HOUR if times else now + HOUR
+    raise TooMany(
+        f"{most} dangerous commands an hour were ordered by you",
+        max(1, -(-(free_at - now) // 1000)),
+        why="that no stolen session or token can erase a whole fleet",
+        fix="come back later, or raise limits.dangerous_per_hour; on the server itself they are "
+        "not counted",
+    )
+
+
+def audit(
+    db: Connection, order: CommandOrder, rows: list[NewCommand], now: int, *, dangerous: bool
+) -> None:
     """Record who ordered what, and why."""
     for row in rows:
         data = {
             "id": row.uuid, "request_type": row.request_type, "reason": order.reason,
             "by": order.by, "not_before": row.not_before,
         }  # fmt: skip
+        if dangerous:
+            data["dangerous"] = True
         events.add(db, "command.ordered", now, enrollment_id=row.enrollment_id, data=data)
 
 

@@ -30,6 +30,7 @@ from appliance.services.command_orders import (
     is_dangerous,
     lets_go,
     moments_of,
+    refuse_more_dangers,
     target_of,
 )
 from appliance.services.identity import check_dates
@@ -288,12 +289,13 @@ class CommandService:
         dangerous = dangerous or any(lets_go(db, draft.request_type, one) for one in targets)
         if dangerous:
             check_danger(order, draft, targets)
+            refuse_more_dangers(db, order, len(targets), now)
         made = [self._make(db, prepared, one, moments) for one in targets]
         rows = [row for row, _ in made]
         shared = None if prepared.written is None else prepared.written.shared
         commands.enqueue(db, rows, now, shared=shared)
         if order.reason or (dangerous and order.by):
-            audit(db, order, rows, now)
+            audit(db, order, rows, now, dangerous=dangerous)
         if order.push:
             announce(db, rows, now)
         return [

@@ -118,6 +118,21 @@ def secrets_shown(db: Connection, by: str, *, since: int) -> list[int]:
     return [at for (at,) in rows]
 
 
+def dangers_ordered(db: Connection, by: str, *, since: int) -> list[int]:
+    """Return when `by` ordered a dangerous command after `since`, oldest first."""
+    rows = db.execute(
+        """
+        SELECT at
+          FROM events
+         WHERE kind = 'command.ordered' AND at > ? AND json_extract(data, '$.by') = ?
+           AND json_extract(data, '$.dangerous')
+         ORDER BY at
+        """,
+        (since, by),
+    )
+    return [at for (at,) in rows]
+
+
 def newest_id(db: Connection) -> int:
     """Return the id of the last event, 0 before the first."""
     row = db.execute("SELECT max(id) FROM events").fetchone()

@@ -66,6 +66,7 @@ class Gate:
         self._hosts = _LOOPBACK_NAMES | {config.server.host.lower()}
         self._allowed = [ip_network(network) for network in config.server.admin_allow]
         self._exempt = [ip_network(network) for network in config.limits.exempt]
+        self._dangerous_per_hour = config.limits.dangerous_per_hour
         self._rate = RateLimit(config.limits.api_per_second)
 
     def admit(self, request: web.Request) -> None:
@@ -89,6 +90,12 @@ class Gate:
             )
         if is_foreign(request):
             raise AccessRefused("a page of another site may not call this server")
+
+    def danger_quota(self, request: web.Request) -> int | None:
+        """Return how many dangerous commands the caller may order in an hour; None: uncounted."""
+        if is_local(request) or within(remote_address(request), self._exempt):
+            return None
+        return self._dangerous_per_hour
 
     async def caller(self, request: web.Request, *, sessions: bool = True) -> Caller:
         """Return who calls, once admitted and within the rate limit.

@@ -23,10 +23,9 @@ from appliance.mdm.checkin import parse_checkin
 from appliance.mdm.command import parse_command
 from appliance.services import Services
 from appliance.services.command_orders import CommandOrder
-from appliance.services.tokens import Caller
 from appliance.web.api.operation import raw_body_of
 from appliance.web.api.push_certificate import split_pem
-from appliance.web.authentication import CALLER, Gate
+from appliance.web.authentication import CALLER, GATE, Gate
 from appliance.web.errors import API_STATUS, Handler, status_of
 from appliance.web.keys import SERVICES
 from appliance.wire import plist
@@ -99,17 +98,17 @@ async def enqueue(request: web.Request) -> web.Response:
     except ApplianceError as error:
         return _json({"command_error": error.problem}, 400)
     no_push = bool(request.query.get("nopush") or request.query.get("no_push"))
-    await _enqueue(services, _ids(request), body, request[CALLER], outcome)
+    await _enqueue(request, _ids(request), body, outcome)
     if not no_push:
         await _push(services, _ids(request), outcome)
     uuid, kind = command.command_uuid, command.request_type
     return outcome.answer(no_push=no_push, command_uuid=uuid, request_type=kind)
 
 
-async def _enqueue(
-    services: Services, ids: Sequence[str], body: bytes, caller: Caller, outcome: Outcome
-) -> None:
+async def _enqueue(request: web.Request, ids: Sequence[str], body: bytes, outcome: Outcome) -> None:
     """Queue one by one: their tools expect the good ones to pass beside the bad ones."""
+    services, caller = request.app[SERVICES], request[CALLER]
+    most_dangerous = request.app[GATE].danger_quota(request)
     is_alone = len(ids) == 1
 
     async def one(enrollment_id: str) -> None:
@@ -117,6 +116,7 @@ async def _enqueue(
         order = CommandOrder(
             targets=[enrollment_id], plist=body, push=False, confirmation=False,
             is_alone=is_alone, may_danger="danger" in caller.scopes, by=caller.name,
+            most_dangerous=most_dangerous,
         )  # fmt: skip
         try:
             await services.commands.enqueue(order)

@@ -29,6 +29,12 @@ _OF_REQUESTS = (
     text("neither it nor its answer does; a command that held one is emptied when over"),
     text("a reason is required"),
     text("%(count)s secrets were shown to you within an hour"),
+    text("%(count)s dangerous commands an hour were ordered by you"),
+    text("that no stolen session or token can erase a whole fleet"),
+    text(
+        "come back later, or raise limits.dangerous_per_hour; on the server itself they are not "
+        "counted"
+    ),
     text("%(name)s is not a request type"),
     text("did you mean %(name)s?"),
     text("see the list of request types: appliance command types"),

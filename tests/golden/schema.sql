@@ -165,6 +165,8 @@ CREATE TABLE events (
 
 CREATE INDEX events_by_enrollment ON events (enrollment_id, id);
 
+CREATE INDEX events_commands_ordered ON events (at) WHERE kind = 'command.ordered';
+
 CREATE INDEX events_secrets_shown ON events (at) WHERE kind = 'secret.shown';
 
 CREATE TABLE exchanges (

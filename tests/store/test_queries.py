@@ -85,6 +85,7 @@ _HOT = {
     "sign-in code": lambda db: one_time_codes.take(db, b"1", 1),
     "answer to a repeat": lambda db: idempotency.find(db, "Aki", "k", since=1),
     "answers that are over": lambda db: idempotency.forget(db, before=1),
+    "dangers ordered": lambda db: events.dangers_ordered(db, "Aki", since=1),
     "secrets shown": lambda db: events.secrets_shown(db, "Aki", since=1),
     "challenge of an exchange": lambda db: _check(db),
     "exchange of a certificate": lambda db: exchanges.of_certificate(db, b"1"),

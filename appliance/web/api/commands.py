@@ -36,6 +36,7 @@ from appliance.web.api.schema import (
     SecretsAnswer,
     SecretsBody,
 )
+from appliance.web.authentication import GATE
 from appliance.wire import plist
 
 _WITHHELD = "withheld: POST /api/v1/commands/{uuid}/secrets shows it"
@@ -50,6 +51,7 @@ async def enqueue(request: web.Request) -> web.Response:
         targets=body.targets, request_type=body.request_type, parameters=body.parameters,
         plist=body.plist, push=body.push, expires_at=body.expires_at,
         may_danger="danger" in caller_of(request).scopes,
+        most_dangerous=request.app[GATE].danger_quota(request),
         confirm=None if body.confirm is None else msgspec.to_builtins(body.confirm),
         undo_seconds=body.undo_seconds, reason=body.reason, by=caller_of(request).name,
         request=repeat,

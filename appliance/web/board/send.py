@@ -29,7 +29,7 @@ from appliance.mdm.catalogue import (
 from appliance.mdm.device import DeviceFacts
 from appliance.services.command_orders import CommandOrder
 from appliance.store.devices import Device
-from appliance.web.authentication import CALLER
+from appliance.web.authentication import CALLER, GATE
 from appliance.web.board import forms
 from appliance.web.board.device import fitting_queries
 from appliance.web.board.forms import Field, Filled
@@ -234,6 +234,7 @@ def _order(
     return CommandOrder(
         targets=[device.id],
         may_danger="danger" in caller.scopes,
+        most_dangerous=request.app[GATE].danger_quota(request),
         confirm={"serial_number": serial} if is_dangerous else None,
         undo_seconds=UNDO_SECONDS if is_dangerous else 0,
         reason=reason,

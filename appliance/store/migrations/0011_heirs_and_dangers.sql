@@ -3,3 +3,6 @@
 CREATE INDEX certificates_unused ON certificates (issued_for)
  WHERE enrollment_id IS NULL AND issued_for IS NOT NULL;
 CREATE INDEX challenges_by_device ON challenges (issued_for) WHERE issued_for IS NOT NULL;
+
+-- How many dangerous commands somebody ordered within the hour is asked before each further one.
+CREATE INDEX events_commands_ordered ON events (at) WHERE kind = 'command.ordered';
