@@ -313,6 +313,12 @@ async def _listen(
         listener = Listener(runner, host, port, tls=tls.context, connections=connections)
         try:
             await listener.start()
+        except socket.gaierror as error:
+            raise ListenFailed(
+                f"cannot listen on {address}: {error.strerror}",
+                why=f"{host} is no address, and no name that leads to one",
+                fix="name an address of this machine, such as 0.0.0.0 or [::]",
+            ) from error
         except OSError as error:
             raise ListenFailed(
                 f"cannot listen on {address}: {os.strerror(error.errno or 0)}",

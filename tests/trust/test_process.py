@@ -75,6 +75,15 @@ def test_a_server_without_standard_streams_works_and_writes_into_no_file(
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize("log", ["2>/dev/full", "2> >(exec 2>&-)"], ids=["full", "closed"])
+def test_a_log_that_cannot_be_written_stops_no_start(tmp_path: Path, log: str) -> None:
+    """Not even of a server that has to say how its first account is made."""
+    server = RunningServer(tmp_path / "data")
+    server.initialise()
+    server.start(wrapper=("bash", "-c", f'exec "$@" {log}', "bash"))
+    assert server.stop() == 0
+
+
 async def test_a_log_that_nobody_reads_stops_neither_the_server_nor_its_end(tmp_path: Path) -> None:
     server = RunningServer(tmp_path / "data")
     server.initialise()

@@ -142,6 +142,12 @@ def test_an_address_that_is_taken_is_named(server: RunningServer) -> None:
         assert f"cannot listen on 127.0.0.1:{server.port}" in refusal(server, FAILED)
 
 
+def test_a_name_that_leads_nowhere_is_named(server: RunningServer) -> None:
+    done = server.cli("serve", "--listen", f"nowhere.invalid:{server.port}", check=False)
+    assert done.returncode == FAILED
+    assert "nowhere.invalid is no address, and no name that leads to one" in done.stderr
+
+
 def test_e_12_a_copy_of_the_directory_runs_beside_the_original(
     server: RunningServer, tmp_path: Path
 ) -> None:
