@@ -12,13 +12,14 @@ logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 5
 _EVERY_BYTES = 8 << 20
+_AGAIN_BYTES = 1 << 20
 
 
 class WriteAheadLog:
     """The log of one database, which only the writer empties.
 
     It is due when it has grown, and after a checkpoint that could not empty it (the disk is full,
-    another program reads the file) when it has grown by as much again: not after each commit.
+    another program reads the file) when it has grown a little more: not after each commit.
     """
 
     def __init__(self, database: Path) -> None:
@@ -52,13 +53,13 @@ class WriteAheadLog:
         Raises:
             sqlite3.Error: it could not be written; nothing is lost.
         """
-        try:
-            if not _emptied(db):
-                logger.warning(
-                    "checkpoint failed", extra={logs.REASON: "another program reads the store"}
-                )
-        finally:
-            self._due_bytes = self._size() + _EVERY_BYTES
+        self._due_bytes = self._size() + _AGAIN_BYTES
+        if _emptied(db):
+            self._due_bytes = _EVERY_BYTES
+        else:
+            logger.warning(
+                "checkpoint failed", extra={logs.REASON: "another program reads the store"}
+            )
 
     def _size(self) -> int:
         try:
