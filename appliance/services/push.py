@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 _BATCH = 500
 _AT_ONCE = 100
 _IDLE_SECONDS = 60.0
+_BLOCKED_SECONDS = 2.0
 _FIRST_RETRY_MS = 2_000
 _LONGEST_RETRY_MS = 40 * MINUTE  # with its spread, an hour
 # A device that was told and did not come is told again, ever more rarely; also what wakes one
@@ -168,6 +169,8 @@ class PushService:
         """
         if (refused := self._refused_until - time.monotonic()) > 0:
             return refused  # or each command would connect anew, to be refused
+        if self._database.is_blocked:  # what becomes of a push could not be stored
+            return _BLOCKED_SECONDS
         room = self._pace.room(time.monotonic(), time.thread_time())
         if not room:
             return self._pace.wait_seconds

@@ -88,6 +88,11 @@ class Database:
         """Whether the file holds what it should not."""
         return bool(self._damage)
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the last commit failed."""
+        return bool(self._obstacle)
+
     @classmethod
     async def open(cls, path: Path, *, backups: Path | None = None) -> Database:
         """Open or create the database at `path` and bring its schema up to date.
