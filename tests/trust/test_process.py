@@ -106,5 +106,7 @@ async def test_a_log_that_nobody_reads_stops_neither_the_server_nor_its_end(tmp_
                 await api.enroll()
         assert server.stop() == 0
     finally:
+        if server.process is not None:
+            server.kill()
         os.close(reading)
         os.close(filling)
