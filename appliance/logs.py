@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import select
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -39,6 +40,8 @@ _FIELDS = (
 _LONGEST_VALUE = 300
 _MOST_LINES = 50
 _WINDOW_SECONDS = 10.0
+_AT_ONCE = 1024  # characters: 4 KB at most, which a pipe that has room takes without waiting
+_MOST_KEPT = 1 << 18  # characters, for a reader that pauses; what is said beyond is lost
 
 
 def configure(format_name: str, level: str) -> None:
@@ -61,6 +64,8 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
     A stranger can cause a line with each request; that must not fill the disk. What is said in one
     turn of the event loop is written at its end, at once: to write costs more than to say.
+    A pipe that nobody reads is not waited for, or the whole server would stop: what is said
+    meanwhile is kept, as much as there is room for, and the rest counted.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -69,6 +74,13 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         self._loop: asyncio.AbstractEventLoop | None = None  # that is going to write them
         self._began = 0.0
         self._seen: Counter[tuple[str, int, str]] = Counter()
+        self._kept = 0  # characters that had no room
+        self._lost = 0  # lines
+        self._room: select.poll | None = None
+        with suppress(OSError, ValueError):  # in memory: has no descriptor, and always room
+            descriptor = stream.fileno()
+            self._room = select.poll()
+            self._room.register(descriptor, select.POLLOUT)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, unless too many of its kind were written."""
@@ -84,12 +96,14 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         self._say(record)
 
     def _say(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record) + self.terminator
-        except Exception:
-            self.handleError(record)
-            return
-        self._lines.append(line)
+        if self._kept > _MOST_KEPT:
+            self._lost += 1
+        else:
+            try:
+                self._lines.append(self.format(record) + self.terminator)
+            except Exception:
+                self.handleError(record)
+                return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # none in this thread
@@ -104,13 +118,31 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         self.acquire()
         try:
             self._loop = None
-            lines, self._lines = self._lines, []
-            if lines:
-                with suppress(OSError, ValueError):
-                    self.stream.write("".join(lines))
-                    self.stream.flush()
+            text, self._lines = "".join(self._lines), []
+            try:
+                text = self._write(text)
+                if self._lost and not text:
+                    text = self._write(self._lost_line())
+            except (OSError, ValueError):
+                text = ""
+            self._kept = len(text)
+            self._lines.append(text)
         finally:
             self.release()
+
+    def _write(self, text: str) -> str:
+        """Write as much as there is room for; return the rest."""
+        for start in range(0, len(text), _AT_ONCE):
+            if self._room is not None and not self._room.poll(0):
+                return text[start:]
+            self.stream.write(text[start : start + _AT_ONCE])
+            self.stream.flush()
+        return ""
+
+    def _lost_line(self) -> str:
+        lost, self._lost = self._lost, 0
+        record = _counted(__name__, logging.WARNING, "nobody read the log: lines were lost", lost)
+        return self.format(record) + self.terminator
 
     def close(self) -> None:
         """Write what is still to be said."""
@@ -121,11 +153,14 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
     def _write_counts(self) -> None:
         for (name, level, message), count in self._seen.items():
             if count > _MOST_LINES:
-                text = f"{message} (repeated)"
-                record = logging.LogRecord(name, level, "", 0, text, (), None)
-                record.__dict__[COUNT] = count - _MOST_LINES
-                self._say(record)
+                self._say(_counted(name, level, f"{message} (repeated)", count - _MOST_LINES))
         self._seen.clear()
+
+
+def _counted(name: str, level: int, message: str, count: int) -> logging.LogRecord:
+    record = logging.LogRecord(name, level, "", 0, message, (), None)
+    record.__dict__[COUNT] = count
+    return record
 
 
 def _record_fields(record: logging.LogRecord) -> dict[str, str | int | float]:

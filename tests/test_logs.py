@@ -5,6 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
 
 from appliance import logs
 
@@ -100,3 +105,41 @@ def test_lines_of_a_loop_that_ended_before_it_wrote_them_are_written() -> None:
         loop.close()
     handler.emit(_record("third", 1000))
     assert stream.getvalue() == "first\nsecond\nthird\n"
+
+
+@pytest.fixture
+def unread() -> Iterator[tuple[int, TextIO]]:
+    """The end of a pipe that could be read, and a stream into the other one."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(writing, "w") as stream:
+        yield reading, stream
+    os.close(reading)
+
+
+def _read(reading: int) -> str:
+    text = b""
+    try:
+        while piece := os.read(reading, 1 << 16):
+            text += piece
+    except BlockingIOError:
+        return text.decode()
+    return text.decode()
+
+
+def test_a_pipe_that_nobody_reads_keeps_nobody_from_work(unread: tuple[int, TextIO]) -> None:
+    reading, stream = unread
+    handler = logs.LimitedHandler(stream)
+    handler.setFormatter(logs._TextFormatter())
+    count = 5_000
+    for number in range(count):
+        handler.emit(_record(f"{number} {'x' * 100}", 1000, logging.INFO))
+    said = ""
+    while piece := _read(reading):  # somebody reads again
+        said += piece
+        handler.flush()
+    handler.close()
+    *lines, lost = said.splitlines()
+    assert [int(line.split()[2]) for line in lines] == list(range(len(lines))), "whole, in order"
+    assert 1_000 < len(lines) < count
+    assert lost.endswith(f"nobody read the log: lines were lost count={count - len(lines)}")

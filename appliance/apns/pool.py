@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import ssl
 
+import aiohappyeyeballs
 from aioapns import NotificationRequest
 
 from appliance import logs
 from appliance.apns.connection import PushConnection
 from appliance.apns.outcome import Answer, CertificateRefused, Retry, StreamLost
+from appliance.names import look_up
 
 logger = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 60.0
+_NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305 section 5, "Connection Attempt Delay"
 
 # How OpenSSL names the TLS alerts that a server sends about a client certificate.
 _CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
@@ -159,7 +163,10 @@ class ConnectionPool:
         try:
             async with asyncio.timeout(limit_seconds):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection, self._host, self._port, ssl=self._ssl_context
+                    lambda: connection,
+                    sock=await self._open_socket(),
+                    ssl=self._ssl_context,
+                    server_hostname=self._host,
                 )
                 # TLS 1.3 reports a refused client certificate only now.
                 await connection.settled.wait()
@@ -178,6 +185,14 @@ class ConnectionPool:
             return _CLOSED if self._closed else Retry(reason="the push server is shutting down")
         self._connections.append(connection)
         return None
+
+    async def _open_socket(self) -> socket.socket:
+        """Connect to the first address that answers: a network may promise IPv6 and have none."""
+        lookup = look_up(self._host, self._port)
+        lookup.add_done_callback(lambda ended: ended.exception())  # we may have given up
+        return await aiohappyeyeballs.start_connection(
+            await asyncio.shield(lookup), happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1
+        )
 
     async def _wait_for_room(self) -> None:
         """Wait until something changed, as long as APNs answers anyone at all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ def serve(settings: Settings, listen: tuple[str, ...]) -> None:
 
 def _show_setup(setup: OneTimeCode) -> None:
     """Print it for the person at the terminal; it never goes through the log."""
-    note(f"there is no account yet; create the first one:\n  {setup.url}")
+    with suppress(OSError):  # nobody can read it: `appliance open` makes another
+        note(f"there is no account yet; create the first one:\n  {setup.url}")
 
 
 def run_server(server: Coroutine[Any, Any, None]) -> None:

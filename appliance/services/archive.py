@@ -14,7 +14,7 @@ import tarfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -22,7 +22,7 @@ from typing import IO
 import msgspec
 import pyrage
 
-from appliance.errors import BackupUnusable
+from appliance.errors import BackupUnusable, Busy
 
 DATABASE = "appliance.db"
 SETTINGS = "appliance.toml"
@@ -66,27 +66,31 @@ class Writer:
 
     def describe(self, path: Path) -> Member:
         """Return size and digest of a file."""
-        digest, size = hashlib.sha256(), 0
+        size = 0
         with path.open("rb") as file:
             source = _Watched(file, self.stop)
             while chunk := source.read(_CHUNK):
-                digest.update(chunk)
                 size += len(chunk)
-        return Member(size=size, sha256=digest.hexdigest())
+        return Member(size=size, sha256=source.digest.hexdigest())
 
     def write(self, target: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
         """Write a backup of `files`, by member name, to `target`, and onto the disk.
 
         Raises:
             OSError: it could not be written.
+            Busy: a file is not what the manifest says any more, so nobody could restore it.
         """
         with _encrypted(target, self.key) as pipe, tarfile.open(fileobj=pipe, mode="w|") as tar:
             content = msgspec.json.encode(manifest)
             tar.addfile(_info(_MANIFEST, len(content), manifest), io.BytesIO(content))
             for name, path in files.items():
-                info = _info(name, manifest.members[name].size, manifest)
+                expected = manifest.members[name]
                 with path.open("rb") as file:
-                    tar.addfile(info, _Watched(file, self.stop))
+                    source = _Watched(file, self.stop)
+                    if source.size == expected.size:
+                        tar.addfile(_info(name, expected.size, manifest), source)
+                if source.digest.hexdigest() != expected.sha256:
+                    raise Busy(f"{name} was changed while the backup was made", fix="try again")
 
 
 def is_member(name: str) -> bool:
@@ -179,15 +183,22 @@ def _extract(tar: tarfile.TarFile, info: tarfile.TarInfo, expected: Member, targ
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """A file that is read until somebody says stop."""
+    """A file that is read until somebody says stop, and the digest of what was read."""
 
     file: IO[bytes]
     stop: threading.Event
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self.file.fileno()).st_size
 
     def read(self, size: int = -1) -> bytes:
         if self.stop.is_set():
             raise Stopped
-        return self.file.read(size)
+        chunk = self.file.read(size)
+        self.digest.update(chunk)
+        return chunk
 
 
 @contextmanager
@@ -204,6 +215,8 @@ def _encrypted(target: Path, key: pyrage.x25519.Recipient) -> Iterator[IO[bytes]
                     pyrage.encrypt_io(source, file, [key])
                     file.flush()
                     os.fsync(file.fileno())
+        except pyrage.EncryptError as error:  # the disk's, in words alone
+            problem.append(OSError(str(error).removeprefix("OSError: ")))
         except Exception as error:  # told to the thread that writes to the other end
             problem.append(error)
 
@@ -213,6 +226,7 @@ def _encrypted(target: Path, key: pyrage.x25519.Recipient) -> Iterator[IO[bytes]
         with os.fdopen(writing, "wb") as pipe:
             yield pipe
     except BrokenPipeError:
+        thread.join()  # it says why nobody reads any more
         if not problem:
             raise
     finally:

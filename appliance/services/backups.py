@@ -36,6 +36,8 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 _RETRY_SECONDS = 3600.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LOOK_AGAIN_SECONDS = 600.0  # a clock may jump, a machine may sleep
+_COPIES = 2  # of the store at the same time: the snapshot, and the sealed file
+_RESERVE_BYTES = 16 << 20  # for what devices say meanwhile
 _COUNTED = {
     "devices": "SELECT count(*) FROM enrollments WHERE device_id IS NULL",
     "commands": "SELECT count(*) FROM commands",
@@ -97,7 +99,7 @@ class BackupService:
 
         Raises:
             Conflict: there is no key to encrypt to.
-            Busy: the disk is full, or the snapshot failed.
+            Busy: the disk has no room for it, or the snapshot failed.
         """
         async with self._making:
             moment = datetime.now(UTC).replace(microsecond=0)
@@ -145,6 +147,7 @@ class BackupService:
         partial, workshop = target.with_name(".partial"), target.with_name(".snapshot")
         await asyncio.to_thread(_clear, partial, workshop)
         try:
+            self._refuse_full()
             workshop.mkdir(mode=0o700)
             snapshot = workshop / archive.DATABASE
             await self._database.snapshot(snapshot)
@@ -154,6 +157,16 @@ class BackupService:
             await asyncio.to_thread(self._directory.publish, partial, target)
         finally:
             await asyncio.to_thread(_clear, partial, workshop)
+
+    def _refuse_full(self) -> None:
+        """Begin nothing that would take the room that devices' answers need."""
+        needed = _COPIES * self._database.size_bytes() + _RESERVE_BYTES
+        free = shutil.disk_usage(self._directory.backups).free
+        if free < needed:
+            raise Busy(
+                f"a backup needs {needed / 1e6:.0f} MB of the disk, {free / 1e6:.0f} MB are free",
+                fix="make room on the disk, or keep fewer backups (`backup.keep`)",
+            )
 
     def _seal(
         self, snapshot: Path, partial: Path, moment: datetime, writer: archive.Writer

@@ -144,6 +144,9 @@ class DeliveryService:
     def _judge(self, db: Connection, sent: Sent, before: WebhookState, now: int) -> str | None:
         """Decide what a failure means for the receiver, which did as `before` until then."""
         since = before.failing_since
+        if since is not None and self._was_away(before, now):
+            webhooks.failing_anew(db, self.receiver.id, now)
+            since = None
         if since is not None and now - since.timestamp() * 1000 > self._disable_after_ms:
             return self._disable(db, sent, before, now)
         # A pause is begun by the first of those that were under way at the same time.
@@ -152,6 +155,14 @@ class DeliveryService:
             wait = min(waits[min(before.failures, len(waits) - 1)], _LONGEST_PAUSE_MS)
             webhooks.fell_ill(db, self.receiver.id, retry_at=now + _spread(wait))
         return "webhook fails" if since is None else None
+
+    def _was_away(self, before: WebhookState, now: int) -> bool:
+        """Tell whether nothing was tried for longer than any wait: then that was not its failure.
+
+        The machine was off or asleep, and comes up before the receiver's; or the clock leapt.
+        """
+        longest = max(*self._retries_ms, _LONGEST_PAUSE_MS) * _MOST_SPREAD
+        return before.retry_at is not None and now - before.retry_at.timestamp() * 1000 > longest
 
     def _disable(self, db: Connection, sent: Sent, before: WebhookState, now: int) -> str | None:
         if before.disabled_at is not None:  # by another that was under way at the same time

@@ -28,12 +28,13 @@ logger = logging.getLogger(__name__)
 _BATCH = 500
 _AT_ONCE = 100
 _IDLE_SECONDS = 60.0
+_BLOCKED_SECONDS = 2.0
 _FIRST_RETRY_MS = 2_000
 _LONGEST_RETRY_MS = 40 * MINUTE  # with its spread, an hour
 # A device that was told and did not come is told again, ever more rarely; also what wakes one
 # that answered NotNow.
 _REMINDERS_MS = (10 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR)
-_CERTIFICATE_RETRY_MS = 15 * MINUTE
+_CERTIFICATE_RETRY_MS = 15 * MINUTE  # of a refused one, unless another is imported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ class PushService:
         self._sender_lock = asyncio.Lock()
         self._last_error: str | None = None
         self._pace = Pace(config.per_second)
+        self._refused_until = 0.0  # monotonic
         self.work = asyncio.Event()
 
     def wake(self) -> None:
@@ -167,6 +169,10 @@ class PushService:
 
         The fleet is woken at `push.per_second` at most, so that it does not come back all at once.
         """
+        if (refused := self._refused_until - time.monotonic()) > 0:
+            return refused  # or each command would connect anew, to be refused
+        if self._database.is_blocked:  # what becomes of a push could not be stored
+            return _BLOCKED_SECONDS
         room = self._pace.room(time.monotonic(), time.thread_time())
         if not room:
             return self._pace.wait_seconds
@@ -185,8 +191,6 @@ class PushService:
         async with asyncio.TaskGroup() as group:
             for push in due:
                 group.create_task(self._limited(slots, sender, push))
-        if self._sender is not sender:  # refused, or replaced: what is left comes later
-            return 1.0 if self._sender is not None else _CERTIFICATE_RETRY_MS / 1000
         return 0.0
 
     async def close(self) -> None:
@@ -201,7 +205,7 @@ class PushService:
     ) -> PushStatus:
         await self._certificates.store(pair, replace_topic=replace_topic, account=account)
         await self.close()  # the next push uses the new certificate; no restart
-        self._last_error = None
+        self._last_error, self._refused_until = None, 0.0
         now = now_ms()
         await self._database.write(lambda db: pushes.retry_now(db, now))
         self.wake()
@@ -251,7 +255,29 @@ class PushService:
             outcome = await sender.send(
                 target, expires_in_seconds=self._config.expires_hours * 3600
             )
+            if self._sender is not sender:  # closed by us meanwhile
+                return await self._record_late(push, outcome)
+        self._judge(outcome)
         await self._record(push, outcome)
+        if isinstance(outcome, apns.CertificateRefused) and self._sender is sender:
+            await self.close()
+        return outcome
+
+    def _judge(self, outcome: apns.Outcome) -> None:
+        """Note what an outcome says of the certificate."""
+        if isinstance(outcome, apns.CertificateRefused):
+            self._last_error = f"the push certificate is refused: {outcome.reason}"
+            self._refused_until = time.monotonic() + _CERTIFICATE_RETRY_MS / 1000
+        elif isinstance(outcome, apns.Accepted):
+            self._last_error = None
+            if self._refused_until:
+                self._refused_until = 0.0
+                self.wake()
+
+    async def _record_late(self, push: DuePush, outcome: apns.Outcome) -> apns.Outcome:
+        """Store what counts though its certificate is not used any more; else it stays due."""
+        if not isinstance(outcome, apns.Retry | apns.CertificateRefused):
+            await self._record(push, outcome)
         return outcome
 
     async def _record(self, push: DuePush, outcome: apns.Outcome) -> None:
@@ -282,11 +308,6 @@ class PushService:
 
         for command_uuid, request_type in await self._database.write(unit):
             self._live.command("pushed", enrollment_id, command_uuid, request_type)
-        if isinstance(outcome, apns.CertificateRefused):
-            self._last_error = f"the push certificate is refused: {outcome.reason}"
-            await self.close()
-        elif isinstance(outcome, apns.Accepted):
-            self._last_error = None
 
 
 def _retry_at(

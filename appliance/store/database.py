@@ -20,6 +20,7 @@ from appliance import logs
 from appliance.errors import Busy
 from appliance.store.damage import find_damage, refuse_damaged, unusable
 from appliance.store.migrating import migrate
+from appliance.store.write_ahead_log import BUSY_SECONDS, WriteAheadLog
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,6 @@ Outcome = tuple[Any, BaseException | None]
 
 _READERS = 2
 _LARGEST_BATCH = 256
-_BUSY_SECONDS = 5
-_CHECKPOINT_BYTES = 8 << 20
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 # After a failed write or sync the kernel may drop the pages: a later commit could lie.
 _FATAL = (sqlite3.SQLITE_IOERR, *_DAMAGE)
@@ -59,10 +58,14 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]
+        self,
+        path: Path,
+        log: WriteAheadLog,
+        writer: aiosqlite.Connection,
+        readers: list[aiosqlite.Connection],
     ) -> None:
         self._path = path
-        self._wal = path.with_name(path.name + "-wal")
+        self._log = log
         self._writer = writer
         self._readers = readers
         self._reading = [asyncio.Lock() for _ in readers]
@@ -85,6 +88,11 @@ class Database:
         """Whether the file holds what it should not."""
         return bool(self._damage)
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the last commit failed."""
+        return bool(self._obstacle)
+
     @classmethod
     async def open(cls, path: Path, *, backups: Path | None = None) -> Database:
         """Open or create the database at `path` and bring its schema up to date.
@@ -95,26 +103,27 @@ class Database:
             DataDirectoryUnusable: the file is of a newer release, foreign, damaged, or cannot be
                 read or written.
         """
-        writer = await _connect(path, readonly=False)
+        writer, log = await _connect(path, readonly=False), WriteAheadLog(path)
         try:
             await _run(writer, refuse_damaged)
             await _run(writer, partial(migrate, backups=backups))
+            await _run(writer, log.take_over)
             readers = [await _connect(path, readonly=True) for _ in range(_READERS)]
         except BaseException as error:
             await writer.close()
             if isinstance(error, sqlite3.Error):
                 raise unusable(path, error) from error
             raise
-        return cls(path, writer, readers)
+        return cls(path, log, writer, readers)
 
     async def close(self) -> None:
         """Finish what waits, checkpoint, and end the threads."""
         if self._pump_task is not None:
-            await asyncio.wait({self._pump_task}, timeout=_BUSY_SECONDS)
+            await asyncio.wait({self._pump_task}, timeout=BUSY_SECONDS)
         for reader in self._readers:
             await reader.close()
         try:
-            await _run(self._writer, _checkpoint)
+            await _run(self._writer, self._log.checkpoint)
         except sqlite3.Error:
             logger.warning("the last checkpoint failed; the next start does it")
         await self._writer.close()
@@ -246,11 +255,7 @@ class Database:
         SQLite before 3.51.3 can lose commits when a checkpoint races a second connection
         ("WAL-reset bug", sqlite.org/wal.html); no other connection ever checkpoints.
         """
-        try:
-            size = self._wal.stat().st_size
-        except OSError:
-            return
-        if size < _CHECKPOINT_BYTES or self._snapshots:
+        if self._snapshots or not self._log.is_due:
             return
         async with AsyncExitStack() as stack:
             for lock in self._reading:
@@ -258,7 +263,7 @@ class Database:
             if self._snapshots:  # begun while we waited
                 return
             try:
-                await _run(self._writer, _checkpoint)
+                await _run(self._writer, self._log.checkpoint)
             except sqlite3.Error as error:
                 logger.warning("checkpoint failed", extra={logs.REASON: str(error)})
 
@@ -266,7 +271,7 @@ class Database:
 async def _connect(path: Path, *, readonly: bool) -> aiosqlite.Connection:
     target = f"{path.as_uri()}?mode={'ro' if readonly else 'rwc'}"
     connection = await aiosqlite.connect(
-        target, uri=True, isolation_level=None, cached_statements=512, timeout=_BUSY_SECONDS
+        target, uri=True, isolation_level=None, cached_statements=512, timeout=BUSY_SECONDS
     )
     try:
         await _run(connection, partial(_prepare, readonly=readonly))
@@ -366,10 +371,6 @@ def _snapshot(unit: Callable[[Connection], T], db: Connection) -> T:
         return unit(db)
     finally:
         db.execute("ROLLBACK")
-
-
-def _checkpoint(db: Connection) -> None:
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def _resolve(

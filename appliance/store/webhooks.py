@@ -153,6 +153,11 @@ def disable(db: Connection, id_: str, now: int, *, problem: str) -> None:
     db.execute("UPDATE webhooks SET disabled_at = ?, problem = ? WHERE id = ?", (now, problem, id_))
 
 
+def failing_anew(db: Connection, id_: str, now: int) -> None:
+    """The receiver fails since now: before that, nobody tried."""
+    db.execute("UPDATE webhooks SET failing_since = ? WHERE id = ?", (now, id_))
+
+
 def fell_ill(db: Connection, id_: str, *, retry_at: int) -> None:
     """The receiver is not there or not well: nothing is sent before `retry_at`."""
     db.execute(

@@ -53,8 +53,10 @@ async def repeat(job: Job, errors: dict[str, str]) -> None:
     while True:
         job.nudge.clear()
         try:
+            # A task of its own: Python before 3.13 leaves a cancellation behind where a task of
+            # a TaskGroup fails, which would look as if we were cancelled.
             async with asyncio.timeout(job.timeout_seconds):
-                pause = await job.run()
+                pause = await asyncio.ensure_future(job.run())
             errors.pop(job.name, None)
             failures = 0
         except (Exception, asyncio.CancelledError) as error:

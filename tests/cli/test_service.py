@@ -100,6 +100,12 @@ def test_the_service_is_started_again_only_where_that_may_help(
     assert (str(exit_status(error)) not in settings["RestartPreventExitStatus"].split()) == again
 
 
+def test_a_long_migration_is_not_cut_short_by_systemd(executable: Path, tmp_path: Path) -> None:
+    """By default after 90 seconds; it would begin anew with each start."""
+    settings = _settings(daemon.service_file(daemon.SYSTEMD, executable, tmp_path).decode())
+    assert settings["TimeoutStartSec"] == "1h"
+
+
 def test_awkward_paths_are_quoted(tmp_path: Path, executable: Path) -> None:
     unit = daemon.service_file(daemon.SYSTEMD, executable, Path('/srv/100% "lab"')).decode()
     settings = _settings(unit)

@@ -13,6 +13,8 @@ from tests.device.device import Device
 from tests.device.events import listen
 from tests.device.push import Woken, until, waking
 
+_AT_ONCE = 100  # pushes
+
 
 @pytest.fixture
 async def woken(tmp_path: Path) -> AsyncIterator[Woken]:
@@ -141,6 +143,24 @@ async def test_whoever_listens_hears_the_four_stages_in_order(woken: Woken) -> N
     assert ids[1] == ids[0] == ids[2] < ids[3], "what is not stored has no id"
 
 
+async def test_a_refused_certificate_is_not_tried_anew_with_each_command(woken: Woken) -> None:
+    """Each try is a new connection, of which Apple has an opinion."""
+    devices = [await woken.api.enroll() for _ in range(8)]
+    woken.apns.default = ApnsAnswer(status=403, reason="BadCertificate")
+    waits = []
+    for device in devices:
+        waits.append(await woken.api.queue(device.id))
+        await until(lambda: woken.apns.push_count > 0)
+        await asyncio.sleep(0.1)
+    assert woken.apns.connection_count == 1
+
+    woken.apns.default = ApnsAnswer()
+    assert await woken.import_certificate(woken.authority.push(woken.server.topic)) == 200
+    for command in waits:
+        await woken.pushed(command)
+    assert woken.apns.connection_count == 2
+
+
 async def test_a_certificate_that_ends_between_two_pushes_is_told_and_replaced(
     woken: Woken,
 ) -> None:
@@ -163,3 +183,17 @@ async def test_a_certificate_that_ends_between_two_pushes_is_told_and_replaced(
         await woken.pushed(waits)
     shown = (await woken.api.get("/api/v1/push-certificate")).json
     assert shown["last_error"] is None
+
+
+async def test_a_certificate_replaced_while_a_fleet_is_woken_fails_no_push(tmp_path: Path) -> None:
+    async with waking(tmp_path, per_second=2000) as woken:
+        devices = [await woken.api.enroll() for _ in range(_AT_ONCE + 20)]
+        woken.apns.default = ApnsAnswer(delay_seconds=1)
+        commands = await woken.api.enqueue([device.id for device in devices], "ProfileList")
+        await until(lambda: woken.apns.push_count >= _AT_ONCE)  # the others wait for their turn
+        woken.apns.default = ApnsAnswer()
+        assert await woken.import_certificate(woken.authority.push(woken.server.topic)) == 200
+        for command in commands:
+            await woken.pushed(command["id"])
+        assert woken.apns.push_count == len(devices), "each of them once"
+        assert "push failed" not in woken.server.log_tail()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -103,6 +104,22 @@ async def test_a_failure_is_told_until_one_succeeds(database: Database, data: Pa
     assert list((data / "backups").iterdir()) == []
     (data / "keys" / "ca.key").rmdir()
     (data / "keys" / "ca.key.away").rename(data / "keys" / "ca.key")
+    await service.nightly()
+    assert (service.state().error, len(service.all())) == ("", 1)
+
+
+async def test_a_backup_that_would_take_the_last_room_of_the_disk_is_not_begun(
+    database: Database, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices' answers would be refused until it is given up, each hour anew."""
+    service = _service(database, data, at=_clock(-1))
+    usage = shutil.disk_usage(data)
+    scarce = usage._replace(free=2 * database.size_bytes() + 1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: scarce)
+    assert await service.nightly() == 3600
+    assert "MB are free" in service.state().error
+    assert list((data / "backups").iterdir()) == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     await service.nightly()
     assert (service.state().error, len(service.all())) == ("", 1)
 

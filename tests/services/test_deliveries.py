@@ -222,6 +222,21 @@ async def test_three_days_of_nothing_but_failures_disable_it(line: Line, status:
     assert line.clock.now > START + 3 * DAY
 
 
+async def test_days_on_which_nothing_was_tried_do_not_count(line: Line) -> None:
+    """The server was switched off for a long weekend, and is up again before the receiver."""
+    line.receiver.behave = answer(503)
+    await line.put("a1")
+    await line.run()
+    for _ in range(2):
+        line.clock.now += 4 * DAY
+        await line.run()
+    assert (await line.state()).state == "failing"
+    line.receiver.behave = answer(200)
+    line.clock.now += HOUR
+    await line.run()
+    assert (await line.state()).state == "ok"
+
+
 async def test_a_clock_that_was_ahead_holds_nothing_up(line: Line) -> None:
     line.receiver.behave = answer(500)
     line.clock.now = START + 400 * DAY

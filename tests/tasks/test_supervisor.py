@@ -107,3 +107,35 @@ async def test_a_job_that_fails_for_a_day_is_still_tried_again(
     job = Scripted(*(Busy("the disk is full") for _ in range(1500)))
     async with supervised(job=job.run):
         await asyncio.wait_for(job.content.wait(), 60)
+
+
+async def test_e16_a_failure_among_tasks_of_a_job_is_the_jobs_alone() -> None:
+    """Python before 3.13 leaves a cancellation behind where a task of a group fails."""
+    done = asyncio.Event()
+    runs: list[str] = []
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise Busy("the store cannot write now")
+
+    async def run() -> float:
+        runs.append("run")
+        if len(runs) > 1:
+            done.set()
+            return 60.0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails())
+        return 0.0
+
+    errors: dict[str, str] = {}
+    job = Job(name="push", run=run, timeout_seconds=60.0)
+    supervised = asyncio.create_task(run_jobs([job], errors))
+    async with asyncio.timeout(10):
+        while not errors:
+            assert not supervised.done()
+            await asyncio.sleep(0.01)
+        job.nudge.set()
+        await done.wait()
+    supervised.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await supervised

@@ -32,6 +32,7 @@ CALLS = ("pwrite64", "fdatasync")
 FAILED = 1
 MOST_OPERATIONS = 400
 MOST_PAUSE_SECONDS = 5.0
+LONGEST_FIRST_RETRY_SECONDS = 3.5  # of a push
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +265,27 @@ async def refused(api: Api, device: Device) -> dict[str, str]:
             if response.status == 503:
                 return dict(response.headers)
     raise AssertionError("nothing was refused")
+
+
+async def test_a_push_that_is_due_on_a_full_disk_ends_no_server(small_disk: RunningServer) -> None:
+    """Nobody answers at the push server; that this failed cannot be stored."""
+    server = small_disk
+    async with server.session() as session:
+        api = Api(server, session)
+        device, other = await api.enroll(), await api.enroll()
+        await api.queue(device.id)
+        while (await api.device(device.id))["push_outcome"] is None:
+            await asyncio.sleep(0.05)
+        filler = fill(server.data.parent)
+        await refused(api, other)
+        await asyncio.sleep(LONGEST_FIRST_RETRY_SECONDS)
+        async with session.get(f"{server.url}/healthz") as response:
+            assert response.status == 200
+        filler.unlink()
+        async with asyncio.timeout(90):
+            while not await asyncio.to_thread(server._ready):
+                await asyncio.sleep(0.5)
+        assert await api.queue(device.id)
 
 
 def test_a_start_on_a_full_disk_says_what_to_do(small_disk: RunningServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,3 +73,40 @@ def test_a_server_without_standard_streams_works_and_writes_into_no_file(
         assert set(opened) <= {os.devnull, str(server.log)}
     finally:
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("log", ["2>/dev/full", "2> >(exec 2>&-)"], ids=["full", "closed"])
+def test_a_log_that_cannot_be_written_stops_no_start(tmp_path: Path, log: str) -> None:
+    """Not even of a server that has to say how its first account is made."""
+    server = RunningServer(tmp_path / "data")
+    server.initialise()
+    server.start(wrapper=("bash", "-c", f'exec "$@" {log}', "bash"))
+    assert server.stop() == 0
+
+
+async def test_a_log_that_nobody_reads_stops_neither_the_server_nor_its_end(tmp_path: Path) -> None:
+    server = RunningServer(tmp_path / "data")
+    server.initialise()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    filling = os.open(pipe, os.O_WRONLY)
+    try:
+        server.start(wrapper=("sh", "-c", f'exec "$@" 2>{pipe}', "sh"))
+        said = b""
+        while b"no account yet" not in said:  # the last that a start says
+            if select.select([reading], [], [], 30)[0]:
+                said += os.read(reading, 1 << 16)
+        while select.select([], [filling], [], 0)[1]:
+            os.write(filling, b"x" * select.PIPE_BUF)
+        async with server.session() as session:
+            api = Api(server, session)
+            assert (await server.import_push_certificate(api)).status == 200
+            async with asyncio.timeout(30):
+                await api.enroll()
+        assert server.stop() == 0
+    finally:
+        if server.process is not None:
+            server.kill()
+        os.close(reading)
+        os.close(filling)

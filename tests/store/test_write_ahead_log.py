@@ -1,0 +1,129 @@
+"""The write-ahead log: emptied in time, at each start, and waiting for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from appliance.store import settings
+from appliance.store.database import Connection, Database
+
+_WAITED_SECONDS = 5
+_ROWS = 30
+_PAGE = 4096
+
+
+def _put(db: Connection) -> None:
+    settings.put(db, "key", "x" * 1_000_000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of the database."""
+    return tmp_path / "appliance.db"
+
+
+@pytest.fixture
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another program that looks at the store."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+
+
+async def test_a_program_that_reads_for_long_keeps_nobody_waiting(
+    path: Path, reading: sqlite3.Connection
+) -> None:
+    database = await Database.open(path)
+    reading.execute("BEGIN")
+    reading.execute("SELECT count(*) FROM settings").fetchone()
+    began = time.monotonic()
+    for _ in range(12):
+        await database.write(_put)
+    await database.read(lambda db: settings.get(db, "key"))
+    log = path.with_name("appliance.db-wal")
+    assert log.stat().st_size > 8 << 20
+    reading.execute("ROLLBACK")
+    for _ in range(12):
+        await database.write(_put)
+    assert log.stat().st_size < 8 << 20, "emptied, once nobody reads"
+    reading.execute("BEGIN")
+    reading.execute("SELECT count(*) FROM settings").fetchone()
+    await database.close()
+    assert time.monotonic() - began < _WAITED_SECONDS
+
+
+async def test_a_start_leaves_nothing_in_the_log_of_a_killed_server(
+    path: Path, tmp_path: Path
+) -> None:
+    """What a failed sync left there may be in memory alone."""
+    database = await Database.open(path)
+    await database.write(_put)
+    (tmp_path / "killed").mkdir()
+    for end in ("", "-wal"):
+        await asyncio.to_thread(shutil.copy, f"{path}{end}", tmp_path / "killed")
+    await database.close()
+
+    database = await Database.open(tmp_path / "killed" / "appliance.db")
+    assert (tmp_path / "killed" / "appliance.db-wal").stat().st_size == 0
+    assert await database.read(lambda db: settings.get(db, "key"))
+    await database.close()
+
+
+@pytest.fixture
+async def images(path: Path) -> tuple[bytes, bytes, bytes]:
+    """The file before some commits, the log with them, and the file that has taken it back."""
+    database = await Database.open(path)
+    before = path.read_bytes()
+    for number in range(_ROWS):
+        value = "x" * random.randrange(20_000)  # noqa: S311
+        await database.write(lambda db, n=number, v=value: settings.put(db, f"row {n}", v))  # type: ignore[misc]
+    log = path.with_name("appliance.db-wal").read_bytes()
+    await database.close()
+    return before, log, path.read_bytes()
+
+
+async def _rows(folder: Path, file: bytes, log: bytes) -> list[int]:
+    """Open what is left of a store after a power cut; returns which rows it has."""
+    folder.mkdir()
+    (folder / "appliance.db").write_bytes(file)
+    (folder / "appliance.db-wal").write_bytes(log)
+    database = await Database.open(folder / "appliance.db")
+    found = await database.read(
+        lambda db: db.execute("SELECT key FROM settings WHERE key LIKE 'row %'").fetchall()
+    )
+    assert await database.find_damage(seconds=10) == ""
+    await database.close()
+    return sorted(int(key.split()[1]) for (key,) in found)
+
+
+async def test_a_log_that_a_power_cut_tore_opens_with_all_before_the_tear(
+    images: tuple[bytes, bytes, bytes], tmp_path: Path
+) -> None:
+    before, log, _ = images
+    for number in range(20):
+        cut = random.randrange(len(log))  # noqa: S311
+        torn = log[:cut] + random.randbytes(random.randrange(3 * _PAGE))  # noqa: S311
+        rows = await _rows(tmp_path / str(number), before, torn)
+        assert rows == list(range(len(rows)))
+
+
+async def test_a_checkpoint_that_a_power_cut_ended_is_done_again(
+    images: tuple[bytes, bytes, bytes], tmp_path: Path
+) -> None:
+    """Some pages are old then, some new, some half written."""
+    before, log, after = images
+    for number in range(20):
+        mixed = bytearray(before.ljust(len(after), b"\0"))
+        for start in range(0, len(after), _PAGE):
+            written = random.choice([0, 512, _PAGE])  # noqa: S311
+            mixed[start : start + written] = after[start : start + written]
+        rows = await _rows(tmp_path / str(number), bytes(mixed), log)
+        assert rows == list(range(_ROWS))
