@@ -17,11 +17,14 @@ def look_up(
 ) -> asyncio.Future[list[Found]]:
     """Ask the system; the future gets what it says, however long that takes, or an OSError.
 
+    Whoever may give up before waits for it shielded.
+
     The event loop would ask in the threads that all else shares, and wait for them at its end.
     The system's call cannot be stopped and may take a minute: this one keeps no process alive.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[list[Found]] = loop.create_future()
+    future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # if all gave up
 
     def tell(outcome: list[Found] | OSError) -> None:
         if future.done():

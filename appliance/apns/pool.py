@@ -188,10 +188,9 @@ class ConnectionPool:
 
     async def _open_socket(self) -> socket.socket:
         """Connect to the first address that answers: a network may promise IPv6 and have none."""
-        lookup = look_up(self._host, self._port)
-        lookup.add_done_callback(lambda ended: ended.exception())  # we may have given up
+        found = await asyncio.shield(look_up(self._host, self._port))
         return await aiohappyeyeballs.start_connection(
-            await asyncio.shield(lookup), happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1
+            found, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1
         )
 
     async def _wait_for_room(self) -> None:

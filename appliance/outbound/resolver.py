@@ -7,7 +7,7 @@ import socket
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from appliance.names import Found, look_up
+from appliance.names import look_up
 
 _MOST_LOOKUPS = 4  # at the same time; one that nobody waits for any more counts until it ends
 
@@ -24,7 +24,7 @@ class OwnResolver(AbstractResolver):
         """Return the addresses of `host`; OSError when there are none."""
         await self._free.acquire()
         lookup = look_up(host, port, family)
-        lookup.add_done_callback(self._ended)
+        lookup.add_done_callback(lambda _: self._free.release())
         return [
             ResolveResult(
                 hostname=host, host=str(address[0]), port=int(address[1]), family=kind, proto=proto,
@@ -32,10 +32,6 @@ class OwnResolver(AbstractResolver):
             )
             for kind, _, proto, _, address in await asyncio.shield(lookup)
         ]  # fmt: skip
-
-    def _ended(self, lookup: asyncio.Future[list[Found]]) -> None:
-        self._free.release()
-        lookup.exception()  # who asked may have given up
 
     async def close(self) -> None:
         """Nothing is open."""

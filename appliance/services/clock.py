@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from appliance.errors import ClockWrong, InvalidRequest
@@ -34,6 +35,17 @@ def given_ms(moment: datetime, pointer: str) -> int:
         raise InvalidRequest(
             "the time lies outside of the years 1 to 9999, in UTC", pointer=pointer
         ) from error
+
+
+def wait_seconds(times: Sequence[int], most: int, now: int) -> int:
+    """Return how long whoever may do something `most` times an hour waits for the next, 0: not.
+
+    Args:
+        times: when it was done within the hour before `now`, oldest first.
+    """
+    if len(times) < most:
+        return 0
+    return max(1, -(-(times[-most] + HOUR - now) // 1000))
 
 
 def is_behind(now: int) -> bool:

@@ -19,7 +19,7 @@ from appliance.errors import (
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
 from appliance.mdm.profile import manages
-from appliance.services.clock import HOUR, given_ms
+from appliance.services.clock import HOUR, given_ms, wait_seconds
 from appliance.services.repeats import Request
 from appliance.store import certificates, devices, events, pushes
 from appliance.store.command_records import CommandRecord
@@ -119,23 +119,23 @@ def moments_of(order: CommandOrder, now: int) -> Moments:
     return Moments(expires_at=expires_at, not_before=not_before)
 
 
-def refuse_more_dangers(db: Connection, order: CommandOrder, count: int, now: int) -> None:
+def refuse_more_dangers(db: Connection, order: CommandOrder, now: int) -> None:
     """Let nobody wipe a fleet, not by one request after the other either.
 
     Raises:
-        TooMany: with `count` more the caller would have ordered more than an hour allows; the
-            record counts, so a restart changes nothing.
+        TooMany: the caller has ordered as many as an hour allows; the record counts, so a restart
+            changes nothing.
     """
     most = order.most_dangerous
     if most is None:
         return
     times = events.dangers_ordered(db, order.by, since=now - HOUR)
-    if len(times) + count <= most:
+    wait = wait_seconds(times, most, now)
+    if not wait:
         return
-    free_at = times[max(len(times) - most, 0)] + HOUR if times else now + HOUR
     raise TooMany(
         f"{most} dangerous commands an hour were ordered by you",
-        max(1, -(-(free_at - now) // 1000)),
+        wait,
         why="that no stolen session or token can erase a whole fleet",
         fix="come back later, or raise limits.dangerous_per_hour; on the server itself they are "
         "not counted",
@@ -283,12 +283,12 @@ def check_danger(order: CommandOrder, draft: Draft, targets: list[Device]) -> No
     """
     if not order.may_danger:
         raise _scope_missing(draft.request_type)
-    if not order.confirmation and order.is_alone:
-        return
     if len(targets) != 1 or not order.is_alone:
         raise ConfirmationRequired(
             f"{draft.request_type} is sent to one device at a time", pointer="/targets"
         )
+    if not order.confirmation:
+        return
     if (order.confirm or {}).get("serial_number") != _proof(targets[0]):
         raise _unconfirmed(draft.request_type)
 

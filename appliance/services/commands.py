@@ -289,7 +289,7 @@ class CommandService:
         dangerous = dangerous or any(lets_go(db, draft.request_type, one) for one in targets)
         if dangerous:
             check_danger(order, draft, targets)
-            refuse_more_dangers(db, order, len(targets), now)
+            refuse_more_dangers(db, order, now)
         made = [self._make(db, prepared, one, moments) for one in targets]
         rows = [row for row, _ in made]
         shared = None if prepared.written is None else prepared.written.shared

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from appliance.errors import Conflict, InvalidRequest, NotFound, TooMany
 from appliance.mdm.command import holds_secret
-from appliance.services.clock import HOUR, now_ms
+from appliance.services.clock import HOUR, now_ms, wait_seconds
 from appliance.services.device_page import DevicePages, SentCommand
 from appliance.services.payloads import Payloads
 from appliance.services.vault import Vault
@@ -114,12 +114,12 @@ def _has_secret(one: SentCommand) -> bool:
 
 def _refuse_more(times: Sequence[int], now: int) -> None:
     """Raise TooMany where the newest of `times`, oldest first, leave no room."""
-    if len(times) < MOST_IN_AN_HOUR:
+    wait = wait_seconds(times, MOST_IN_AN_HOUR, now)
+    if not wait:
         return
-    free_at = times[-MOST_IN_AN_HOUR] + HOUR
     raise TooMany(
         f"{MOST_IN_AN_HOUR} secrets were shown to you within an hour",
-        max(1, -(-(free_at - now) // 1000)),
+        wait,
         why="that no stolen session or token can read the secrets of a whole fleet",
         fix="come back later; what is needed at once, another administrator can look up",
     )

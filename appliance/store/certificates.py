@@ -116,26 +116,12 @@ def revoke(db: Connection, sha256: bytes, *, reason: str, now: int) -> bool:
 
 def revoke_unused_for(db: Connection, enrollment_id: str, now: int) -> None:
     """Revoke what was issued to renew the enrollment's identity and has not come back yet."""
-    db.execute(
-        """
-        UPDATE certificates
-           SET revoked_at = ?, revocation_reason = 'superseded'
-         WHERE enrollment_id IS NULL AND issued_for = ? AND revoked_at IS NULL
-        """,
-        (now, enrollment_id),
-    )
+    _revoke_unused(db, "issued_for", enrollment_id, "superseded", now)
 
 
 def revoke_unused_of(db: Connection, link_code: str, now: int) -> None:
     """Revoke what was issued by a link and has enrolled nothing yet."""
-    db.execute(
-        """
-        UPDATE certificates
-           SET revoked_at = ?, revocation_reason = 'link'
-         WHERE enrollment_id IS NULL AND link_code = ? AND revoked_at IS NULL
-        """,
-        (now, link_code),
-    )
+    _revoke_unused(db, "link_code", link_code, "link", now)
 
 
 def revoked(db: Connection, now: int) -> list[Revoked]:
@@ -187,6 +173,17 @@ def is_of_another(db: Connection, enrollment_id: str) -> bool:
     """Tell whether the device has, or will come with, the identity that another server gave it."""
     issued = current_of(db, enrollment_id)
     return issued is None or issued.adopted
+
+
+def _revoke_unused(db: Connection, column: str, value: str, reason: str, now: int) -> None:
+    db.execute(
+        f"""
+        UPDATE certificates
+           SET revoked_at = ?, revocation_reason = ?
+         WHERE enrollment_id IS NULL AND {column} = ? AND revoked_at IS NULL
+        """,
+        (now, reason, value),
+    )
 
 
 def _one(db: Connection, query: str, values: tuple[object, ...]) -> Issued | None:

@@ -106,31 +106,13 @@ def last(db: Connection, kind: str, enrollment_id: str) -> Event | None:
 
 def secrets_shown(db: Connection, by: str, *, since: int) -> list[int]:
     """Return when `by` was shown a secret after `since`, oldest first."""
-    rows = db.execute(
-        """
-        SELECT at
-          FROM events
-         WHERE kind = 'secret.shown' AND at > ? AND json_extract(data, '$.by') = ?
-         ORDER BY at
-        """,
-        (since, by),
-    )
-    return [at for (at,) in rows]
+    return _done_by(db, "kind = 'secret.shown'", by, since)
 
 
 def dangers_ordered(db: Connection, by: str, *, since: int) -> list[int]:
     """Return when `by` ordered a dangerous command after `since`, oldest first."""
-    rows = db.execute(
-        """
-        SELECT at
-          FROM events
-         WHERE kind = 'command.ordered' AND at > ? AND json_extract(data, '$.by') = ?
-           AND json_extract(data, '$.dangerous')
-         ORDER BY at
-        """,
-        (since, by),
-    )
-    return [at for (at,) in rows]
+    what = "kind = 'command.ordered' AND json_extract(data, '$.dangerous')"
+    return _done_by(db, what, by, since)
 
 
 def newest_id(db: Connection) -> int:
@@ -215,6 +197,20 @@ def _command_row(kind: str, change: CommandChange, now: int) -> tuple[int, str, 
     enrollment_id, uuid, request_type, status = change
     data = {"id": uuid, "request_type": request_type, "status": status}
     return now, kind, enrollment_id, _encode(data).decode()
+
+
+def _done_by(db: Connection, what: str, by: str, since: int) -> list[int]:
+    """`what` names the kind as its partial index does, which a parameter would not."""
+    rows = db.execute(
+        f"""
+        SELECT at
+          FROM events
+         WHERE {what} AND at > ? AND json_extract(data, '$.by') = ?
+         ORDER BY at
+        """,
+        (since, by),
+    )
+    return [at for (at,) in rows]
 
 
 def _event(row: tuple[int, int, str, str | None, str]) -> Event:

@@ -89,7 +89,12 @@ def _is_odd(request: web.Request) -> bool:
 
 def media_type(request: web.Request) -> str:
     """Return what the body is said to be, in lower case and without parameters."""
-    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind_of(request.headers.get("Content-Type", ""))
+
+
+def kind_of(content_type: str) -> str:
+    """Return a content type in lower case and without parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 # What a form with files makes aiohttp raise: too slow, no form, an unknown charset or encoding.

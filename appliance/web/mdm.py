@@ -12,7 +12,7 @@ from appliance.mdm.checkin import CheckinMessage, parse_checkin
 from appliance.mdm.command import CommandResult, parse_result
 from appliance.services import Services
 from appliance.web.admission import ADMISSION
-from appliance.web.bodies import read_body
+from appliance.web.bodies import kind_of, read_body
 from appliance.web.devices import device_endpoint
 from appliance.web.identity import claimed_certificate, device_certificate
 from appliance.web.keys import CONFIG, SERVICES
@@ -61,7 +61,7 @@ async def answer(services: Services, content_type: str, signer: Signer, body: by
     else:
         message = await asyncio.to_thread(plist.loads, body)
     is_checkin = _is_checkin(content_type)
-    if not is_checkin and _kind(content_type) != _REPORT:
+    if not is_checkin and kind_of(content_type) != _REPORT:
         is_checkin = "MessageType" in message
     if is_checkin and "Status" in message and "MessageType" not in message:
         raise MalformedMessage("a command report was sent as a check-in")
@@ -96,11 +96,7 @@ def content_type_of(body: bytes) -> str:
 
 
 def _is_checkin(content_type: str) -> bool:
-    return _kind(content_type).startswith(_CHECKIN)
-
-
-def _kind(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+    return kind_of(content_type).startswith(_CHECKIN)
 
 
 def routes(config: Config) -> list[web.RouteDef]:
