@@ -98,8 +98,19 @@ class NotFound(ApplianceError):
     """Nothing of that name exists; `code` is `device.not_found`, `command.not_found`, …"""
 
     def __init__(self, noun: str, name: str, *, fix: str = "") -> None:
-        super().__init__(f"no {noun.replace('_', ' ')} {name!r}", fix=fix)
+        super().__init__(f"no {noun.replace('_', ' ')} {name!r}", fix=fix or _LISTED.get(noun, ""))
         self.code = f"{noun}.not_found"
+
+
+_LISTED = {
+    "certificate": "see `appliance device list`; a certificate also has its serial number",
+    "command": "see `appliance device history DEVICE`",
+    "device": "see `appliance device list`",
+    "enrollment_link": "see `appliance enroll list`",
+    "token": "see `appliance token list`",
+    "user": "see `appliance user list`",
+    "webhook": "see `appliance webhook list`",
+}
 
 
 class Conflict(ApplianceError):

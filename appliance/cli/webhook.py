@@ -170,6 +170,6 @@ async def _receiver(client: Client, name: str | None) -> str:
     found = (await client.call("GET", _PATH))["items"]
     if len(found) != 1:
         raise InvalidRequest(
-            f"there are {len(found)} receivers", fix="name one; `appliance webhook list` has them"
+            f"there are {len(found)} receivers", fix="name one; see `appliance webhook list`"
         )
     return str(found[0]["id"])

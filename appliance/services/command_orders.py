@@ -204,7 +204,7 @@ def target_of(db: Connection, name: str) -> Device:
     """
     device = devices.get(db, devices.named(db, name))
     if device is None:
-        raise NotFound("device", name, fix="see `appliance device list`")
+        raise NotFound("device", name)
     if device.state not in ("enrolled", "authenticated"):
         raise Conflict(
             f"{device.id} is not enrolled: {device.state}",

@@ -61,7 +61,7 @@ class Senders:
             NotFound: there is no such receiver.
         """
         if id_ not in self._senders:
-            raise NotFound("webhook", id_, fix="`appliance webhook list` has them")
+            raise NotFound("webhook", id_)
         return self._senders[id_]
 
     async def begin(self) -> None:

@@ -65,7 +65,7 @@ def found(db: Connection, name: str) -> StoredUser:
     """
     user = users.find(db, folded(name))
     if user is None:
-        raise NotFound("user", name, fix="`appliance user list` shows the users")
+        raise NotFound("user", name)
     return user
 
 

@@ -216,7 +216,7 @@ def named(db: Connection, name: str) -> str:
     """
     enrollment_id = find_id(db, name)
     if enrollment_id is None:
-        raise NotFound("device", name, fix="see `appliance device list`")
+        raise NotFound("device", name)
     return enrollment_id
 
 

@@ -14,7 +14,7 @@ from appliance.errors import DataDirectoryUnusable
 from appliance.store.disk import sync
 from appliance.store.holding import SINCE_SCHEMA, hold_in_copy
 
-_ROOM = 3  # times its size: the copy, the log, and what moves from one table to another
+_ROOM = 4  # times its size: the copy, the log, and tables that are there twice for a while
 _COPIES_KEPT = 2
 _SCHEMA = """
 SELECT type, name, tbl_name, sql FROM sqlite_schema
@@ -46,9 +46,11 @@ def migrate(db: sqlite3.Connection, *, backups: Path | None = None) -> None:
         _refuse_full(db, backups)
         copy(db, target=backups / f"before-schema-{newest:04}-from-{version:04}.db")
         _prune(backups)
-    # executescript commits first, so the transaction has to be inside the script.
+    # executescript commits first, so the transaction has to be inside the script. A table that is
+    # made anew is dropped for a moment, which must not take what refers to its rows.
     db.executescript(
-        f"BEGIN IMMEDIATE;\n{_joined(pending)}\nPRAGMA user_version = {newest};\nCOMMIT;"
+        f"PRAGMA foreign_keys = OFF;\nBEGIN IMMEDIATE;\n{_joined(pending)}\n"
+        f"PRAGMA user_version = {newest};\nCOMMIT;\nPRAGMA foreign_keys = ON;"
     )
 
 

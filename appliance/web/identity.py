@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from ipaddress import ip_network
 from urllib.parse import unquote
 
+import pybase64
 from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -59,8 +58,8 @@ def signer_of(signature: str | bytes, body: bytes) -> Signer:
 
 def _decoded(signature: str | bytes) -> bytes:
     try:
-        return base64.b64decode(signature, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return pybase64.b64decode(signature, validate=True)
+    except ValueError as error:
         raise MalformedMessage("Mdm-Signature is not base64") from error
 
 
@@ -82,7 +81,7 @@ def _proxied_certificate(request: web.Request) -> bytes | None:
         return None
     if value.startswith(":") and value.endswith(":"):
         try:
-            return base64.b64decode(value[1:-1], validate=True)
-        except (binascii.Error, ValueError) as error:
+            return pybase64.b64decode(value[1:-1], validate=True)
+        except ValueError as error:
             raise MalformedMessage("the proxy's certificate is not base64") from error
     return load_certificates(unquote(value).encode())[0].public_bytes(Encoding.DER)

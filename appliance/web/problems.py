@@ -17,6 +17,8 @@ _OF_REQUESTS = (
     text("no enrollment link %(name)s"),
     text("no question %(name)s"),
     text("see `appliance device list`"),
+    text("see `appliance device history DEVICE`"),
+    text("see `appliance enroll list`"),
     text("several enrolled devices are called %(name)s"),
     text("name one by its ID: %(ids)s"),
     text("%(device)s is not enrolled: %(state)s"),

@@ -37,7 +37,8 @@ them least. A database counts with the server that needs it. "µs" of more than 
 are exact to 1 %. Above a load average of 2 the machine had other work, and only large differences
 mean anything: run it again in a quiet hour.
 
-**What is compared.** Ours has TLS, and answers after an fsync. NanoMDM is measured over plain
+**What is compared.** A turn begins when the disk is synced, so nobody pays for what the one before
+left to be written. Ours has TLS, and answers after an fsync. NanoMDM is measured over plain
 HTTP, as it has no TLS of its own: in memory it stores nothing that outlives it, its file store
 and PostgreSQL do. Of its connections to PostgreSQL it keeps two, which is Go's default, and opens
 the others anew: most of what it costs there. All verify the same signatures, each one signed

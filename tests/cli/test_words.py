@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import click
@@ -11,6 +12,8 @@ from appliance import errors
 from appliance.cli.durations import until
 from appliance.cli.exits import Refused, ServerUnreachable, exit_status
 from appliance.cli.output import cell, moment, print_table, printable
+
+from .conftest import Cli
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,6 +56,15 @@ def test_what_names_a_row_is_never_cut(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_moment_is_short_and_in_utc() -> None:
     assert moment("2026-01-31T12:34:56.123Z") == "2026-01-31 12:34:56Z"
     assert moment(None) is None
+
+
+@pytest.mark.parametrize(
+    "noun", ["certificate", "command", "device", "enrollment_link", "token", "user", "webhook"]
+)
+def test_who_names_what_is_not_there_is_told_where_to_look(run: Cli, noun: str) -> None:
+    told = re.search(r"see `appliance ([a-z ]+)", errors.NotFound(noun, "nothing").fix)
+    assert told is not None
+    assert run(*told[1].split(), "--help").status == 0, "there is such a command"
 
 
 @pytest.mark.parametrize(

@@ -73,23 +73,26 @@ CREATE TABLE command_results (
     sealed      INTEGER NOT NULL DEFAULT 0 CHECK (sealed IN (0, 1))
 ) STRICT;
 
-CREATE TABLE commands (
+CREATE TABLE "commands" (
     id             INTEGER PRIMARY KEY,          -- also the order within a queue
     uuid           TEXT    NOT NULL,
     enrollment_id  TEXT    NOT NULL REFERENCES enrollments (id) ON DELETE CASCADE,
     request_type   TEXT    NOT NULL,
     sealed         INTEGER NOT NULL DEFAULT 0 CHECK (sealed IN (0, 1)), -- emptied when finished
-    status         TEXT    NOT NULL DEFAULT 'queued'
-                   CHECK (status IN ('queued', 'sent', 'not_now', 'acknowledged', 'error',
-                                     'format_error', 'cancelled', 'expired')),
+    status         TEXT    NOT NULL DEFAULT 'queued',
     queued_at      INTEGER NOT NULL,
     pushed_at      INTEGER,                      -- Apple accepted the push that announces it
     connected_at   INTEGER,                      -- the device first received it
     finished_at    INTEGER,
     expires_at     INTEGER,
-    error_chain    TEXT, not_before INTEGER, restored_at INTEGER,                         -- JSON
+    error_chain    TEXT,                         -- JSON
+    not_before     INTEGER,                      -- not handed out, nor announced, before
+    restored_at    INTEGER,                      -- unfinished in a backup that was restored then
     UNIQUE (uuid, enrollment_id),
-    CHECK ((finished_at IS NULL) = (status IN ('queued', 'sent', 'not_now')))
+    CHECK (CASE WHEN finished_at IS NULL
+                THEN status = 'queued' OR status = 'sent' OR status = 'not_now'
+                ELSE status = 'acknowledged' OR status = 'error' OR status = 'format_error'
+                     OR status = 'cancelled' OR status = 'expired' END)
 ) STRICT;
 
 CREATE INDEX commands_restored ON commands (restored_at) WHERE restored_at IS NOT NULL;
@@ -120,12 +123,13 @@ CREATE TABLE enrollment_links (
     revoked_at  INTEGER
 ) STRICT;
 
-CREATE TABLE enrollments (
+CREATE TABLE "enrollments" (
     id                     TEXT    PRIMARY KEY,
     device_id              TEXT    REFERENCES enrollments (id), -- NULL on the device channel
     type                   TEXT    NOT NULL,
     state                  TEXT    NOT NULL
-                           CHECK (state IN ('authenticated', 'enrolled', 'checked_out', 'forgotten')),
+                           CHECK (state = 'authenticated' OR state = 'enrolled'
+                                  OR state = 'checked_out' OR state = 'forgotten'),
     certificate_sha256     BLOB    REFERENCES certificates (sha256), -- device channel only
     topic                  TEXT,
     push_token             BLOB,

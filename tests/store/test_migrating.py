@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from operator import methodcaller
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,6 +88,31 @@ async def test_h_01_a_store_of_real_devices_keeps_every_row(tmp_path: Path, dump
         assert _payloads(db) == sent
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+@pytest.mark.parametrize("dump", _KEPT, ids=lambda path: path.stem)
+async def test_what_a_migration_does_without_is_enforced_after_it(
+    tmp_path: Path, dump: Path
+) -> None:
+    path = tmp_path / "appliance.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(dump.read_text())
+    database = await Database.open(path)
+    try:
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            await database.write(
+                methodcaller("execute", "UPDATE commands SET enrollment_id = 'no'")
+            )
+        for wrong in (
+            "UPDATE commands SET status = 'done'",
+            "UPDATE commands SET status = 'sent', finished_at = 1",
+            "UPDATE commands SET status = 'acknowledged', finished_at = NULL",
+            "UPDATE enrollments SET state = 'gone'",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+                await database.write(methodcaller("execute", wrong))
+    finally:
+        await database.close()
 
 
 def test_h_01_there_is_a_store_of_real_devices() -> None:

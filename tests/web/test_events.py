@@ -43,6 +43,13 @@ async def test_who_is_refused(
     assert answer.headers["Content-Type"].startswith("application/problem+json")
 
 
+async def test_the_heads_of_a_stream_end_at_once(api: ApiClient) -> None:
+    headers = {"Authorization": f"Bearer {api.token}"}
+    async with asyncio.timeout(5), api.client.head(EVENTS, headers=headers) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/event-stream")
+        assert await answer.read() == b""
+
+
 async def test_another_sites_script_may_not_listen(api: ApiClient) -> None:
     headers = {"Origin": "https://evil.example"}
     assert (await api.call("GET", EVENTS, headers=headers)).status == 403

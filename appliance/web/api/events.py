@@ -57,6 +57,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=_HEADERS)
         response.content_type = "text/event-stream"
         await response.prepare(request)
+        if request.method == "HEAD":
+            return response
         try:
             await _send(request, response, subscription)
         except (ConnectionError, TimeoutError):  # gone, or too slow: it comes back by replay
