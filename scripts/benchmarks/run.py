@@ -153,7 +153,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=_FIGURES, metavar="NAME", help=_only())
     parser.add_argument("--seconds", type=float, default=3, help="length of a repeated round")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved; the median counts")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved; the median counts")
     parser.add_argument("--devices", type=int, default=3000, help="enrolled at every server")
     parser.add_argument(
         "--postgresql",

@@ -110,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # of libraries, about what is in the inputs
     every = targets(Seeds())
+    if unknown := set(options.targets) - every.keys():
+        parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     chosen = {name: every[name] for name in options.targets or every}
     if options.atheris:
         ((name, target),) = chosen.items()
