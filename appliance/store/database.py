@@ -20,7 +20,7 @@ from appliance import logs
 from appliance.errors import Busy
 from appliance.store.damage import find_damage, refuse_damaged, unusable
 from appliance.store.migrating import migrate
-from appliance.store.write_ahead_log import BUSY_SECONDS, WriteAheadLog
+from appliance.store.write_ahead_log import BUSY_SECONDS, KEPT_BYTES, WriteAheadLog
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Database:
         for reader in self._readers:
             await reader.close()
         try:
-            await _run(self._writer, self._log.checkpoint)
+            await _run(self._writer, self._log.empty)
         except sqlite3.Error:
             logger.warning("the last checkpoint failed; the next start does it")
         await self._writer.close()
@@ -290,6 +290,7 @@ def _prepare(db: Connection, *, readonly: bool) -> None:
     db.execute("PRAGMA secure_delete = ON")  # a secret that was deleted stays in no free page
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute(f"PRAGMA journal_size_limit = {KEPT_BYTES}")
     db.execute("PRAGMA cache_size = -16384")
     if sys.platform == "darwin":  # fsync alone leaves the data in the drive's cache there
         db.execute("PRAGMA fullfsync = ON")

@@ -1,4 +1,4 @@
-"""The write-ahead log: emptied in time, at each start, and waiting for nobody."""
+"""The write-ahead log: begun anew in time, emptied at each start, and waiting for nobody."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from appliance.store import settings
 from appliance.store.database import Connection, Database
+from appliance.store.write_ahead_log import WriteAheadLog
 
 _WAITED_SECONDS = 5
 _ROWS = 30
@@ -51,13 +53,47 @@ async def test_a_program_that_reads_for_long_keeps_nobody_waiting(
     log = path.with_name("appliance.db-wal")
     assert log.stat().st_size > 8 << 20
     reading.execute("ROLLBACK")
-    for _ in range(12):
+    for _ in range(2):
         await database.write(_put)
-    assert log.stat().st_size < 8 << 20, "emptied, once nobody reads"
+    largest = log.stat().st_size
+    for _ in range(24):
+        await database.write(_put)
+    assert log.stat().st_size == largest, "begun anew, once nobody reads"
     reading.execute("BEGIN")
     reading.execute("SELECT count(*) FROM settings").fetchone()
     await database.close()
     assert time.monotonic() - began < _WAITED_SECONDS
+
+
+async def test_it_is_written_over_and_taken_back_once_for_each_eight_megabytes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    checkpoint = WriteAheadLog.checkpoint
+
+    def counted(self: WriteAheadLog, db: Connection) -> None:
+        taken.append(log.stat().st_size)
+        checkpoint(self, db)
+
+    monkeypatch.setattr(WriteAheadLog, "checkpoint", counted)
+    database = await Database.open(path)
+    log = path.with_name("appliance.db-wal")
+    for _ in range(40):
+        await database.write(_put)
+        await database.write(lambda db: settings.get(db, "key"))  # changes nothing
+    assert 4 <= len(taken) <= 5
+    assert log.stat().st_size == taken[0] < 10 << 20, "the same file, no longer than it was"
+    await database.close()
+
+
+async def test_what_one_long_commit_took_is_given_back(path: Path) -> None:
+    database = await Database.open(path)
+    await database.write(lambda db: settings.put(db, "long", "x" * 40_000_000))
+    log = path.with_name("appliance.db-wal")
+    assert log.stat().st_size > 40_000_000
+    await database.write(_put)
+    assert log.stat().st_size <= 16 << 20
+    await database.close()
 
 
 async def test_a_start_leaves_nothing_in_the_log_of_a_killed_server(
@@ -77,17 +113,31 @@ async def test_a_start_leaves_nothing_in_the_log_of_a_killed_server(
     await database.close()
 
 
-@pytest.fixture
-async def images(path: Path) -> tuple[bytes, bytes, bytes]:
-    """The file before some commits, the log with them, and the file that has taken it back."""
+class _Images(NamedTuple):
+    """The files as some commits found and left them."""
+
+    before: bytes
+    log_before: bytes
+    log: bytes
+    after: bytes  # when it has taken the log back
+
+
+@pytest.fixture(params=[0, 9], ids=["a new log", "one that is written over"])
+async def images(request: pytest.FixtureRequest, path: Path) -> _Images:
+    """Of commits before which so many megabytes were written."""
     database = await Database.open(path)
-    before = path.read_bytes()
+    for _ in range(request.param):
+        await database.write(_put)
+    await database.read(lambda db: settings.get(db, "key"))  # no checkpoint is under way
+    log = path.with_name("appliance.db-wal")
+    before, log_before = path.read_bytes(), log.read_bytes()
     for number in range(_ROWS):
         value = "x" * random.randrange(20_000)  # noqa: S311
         await database.write(lambda db, n=number, v=value: settings.put(db, f"row {n}", v))  # type: ignore[misc]
-    log = path.with_name("appliance.db-wal").read_bytes()
+    written = log.read_bytes()
+    assert len(written) == len(log_before) or not request.param
     await database.close()
-    return before, log, path.read_bytes()
+    return _Images(before, log_before, written, path.read_bytes())
 
 
 async def _rows(folder: Path, file: bytes, log: bytes) -> list[int]:
@@ -105,21 +155,20 @@ async def _rows(folder: Path, file: bytes, log: bytes) -> list[int]:
 
 
 async def test_a_log_that_a_power_cut_tore_opens_with_all_before_the_tear(
-    images: tuple[bytes, bytes, bytes], tmp_path: Path
+    images: _Images, tmp_path: Path
 ) -> None:
-    before, log, _ = images
     for number in range(20):
-        cut = random.randrange(len(log))  # noqa: S311
-        torn = log[:cut] + random.randbytes(random.randrange(3 * _PAGE))  # noqa: S311
-        rows = await _rows(tmp_path / str(number), before, torn)
+        cut = random.randrange(min(len(images.log), _ROWS * 20_000))  # noqa: S311
+        rest = images.log_before[cut:] or random.randbytes(random.randrange(3 * _PAGE))  # noqa: S311
+        rows = await _rows(tmp_path / str(number), images.before, images.log[:cut] + rest)
         assert rows == list(range(len(rows)))
 
 
 async def test_a_checkpoint_that_a_power_cut_ended_is_done_again(
-    images: tuple[bytes, bytes, bytes], tmp_path: Path
+    images: _Images, tmp_path: Path
 ) -> None:
     """Some pages are old then, some new, some half written."""
-    before, log, after = images
+    before, _, log, after = images
     for number in range(20):
         mixed = bytearray(before.ljust(len(after), b"\0"))
         for start in range(0, len(after), _PAGE):
