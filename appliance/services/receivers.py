@@ -144,6 +144,10 @@ def _configured_key(path: str) -> bytes | None:
         ) from error
 
 
+# Made while there is one thread: two that let msgspec learn a type at the same time crash it.
+_DECODER = msgspec.json.Decoder(Receiver)
+
+
 class AddedReceivers:
     """Seals the receivers that were added by command: an address may be as secret as its key."""
 
@@ -153,7 +157,7 @@ class AddedReceivers:
     def load(self, db: Connection) -> list[Receiver]:
         """Return all of them."""
         return [
-            msgspec.json.decode(self._vault.open("webhook", id_, sealed), type=Receiver)
+            _DECODER.decode(self._vault.open("webhook", id_, sealed))
             for id_, sealed in receivers.all_sealed(db)
         ]
 

@@ -86,10 +86,14 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return tuple(name for name, key in self.keys.items() if key.required)
 
 
+# Made while there is one thread: two that let msgspec learn a type at the same time crash it.
+_DECODER = msgspec.json.Decoder(dict[str, CommandSpec])
+
+
 @cache
 def catalogue() -> Mapping[str, CommandSpec]:
     """Return every request type by name. Read on first use, then kept."""
-    entries = msgspec.json.decode(resources.text("mdm/catalogue.json"), type=dict[str, CommandSpec])
+    entries = _DECODER.decode(resources.text("mdm/catalogue.json"))
     return MappingProxyType(
         {name: msgspec.structs.replace(entry, request_type=name) for name, entry in entries.items()}
     )
