@@ -32,6 +32,7 @@ from .device import Device
 
 START_SECONDS = 60  # a crowded machine takes its time
 STOP_SECONDS = 30
+_CRASHES = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT)
 SCOPES = ("admin", "danger", "read", "secrets", "write")
 # The program under test: the source, or a frozen executable.
 PROGRAM = shlex.split(os.environ.get("APPLIANCE_EXECUTABLE", "")) or [
@@ -167,6 +168,7 @@ class RunningServer:
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
         assert self.process is not None
+        assert self.process.poll() not in _CRASHES, "it crashed, nobody killed it"
         self.process.kill()
         self.process.wait(STOP_SECONDS)
 
@@ -176,10 +178,12 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(STOP_SECONDS)
+            status = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        assert status not in _CRASHES, "it crashed, nobody killed it"
+        return status
 
     def session(self) -> aiohttp.ClientSession:
         """A client session that trusts this server and counts answers that must not happen."""
