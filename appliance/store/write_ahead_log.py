@@ -68,7 +68,7 @@ class WriteAheadLog:
             self._due_bytes += _AGAIN_BYTES
         if _taken_back(db, "RESTART"):
             self._due_bytes = _EVERY_BYTES
-            self._taken = self._read(16, 8)
+            self._taken, _ = self._salts(_EVERY_BYTES)
         else:
             self._say_who_is_in_the_way()
 
@@ -76,23 +76,24 @@ class WriteAheadLog:
         logger.warning("checkpoint failed", extra={logs.REASON: "another program reads the store"})
 
     def _reaches(self, size: int) -> bool:
-        """Tell whether so much was written since it began.
+        """Tell whether so much was written since it began."""
+        own, written = self._salts(size)
+        return written != b"" and written == own != self._taken
 
-        The salt in the head of each frame is that of the log's own head; what is left of an earlier
-        time has another. Source: sqlite.org, "Database File Format", section 4.1.
+    def _salts(self, size: int) -> tuple[bytes, bytes]:
+        """Return the salt of the log, and that of the last frame within `size`; empty for none.
+
+        A frame has the salt of the log that it was written to; what is left of an earlier time has
+        another. Source: sqlite.org, "Database File Format", section 4.1.
         """
         try:
-            if self._path.stat().st_size < size:
-                return False
-            frame, salt = _FRAME_HEADER + int.from_bytes(self._read(8, 4)), self._read(16, 8)
-            last = _HEADER + (size // frame - 1) * frame
-            return salt != self._taken and self._read(last + 8, 8) == salt
-        except OSError:
-            return False
-
-    def _read(self, at: int, length: int) -> bytes:
-        with self._path.open("rb", buffering=0) as file:
-            return os.pread(file.fileno(), length, at)
+            with self._path.open("rb", buffering=0) as file:
+                head = os.pread(file.fileno(), _HEADER, 0)
+                frame = _FRAME_HEADER + int.from_bytes(head[8:12])  # and a page
+                last = _HEADER + (size // frame - 1) * frame
+                return head[16:24], os.pread(file.fileno(), 8, last + 8)
+        except OSError:  # no log yet, or no descriptor free: it is due a little later
+            return b"", b""
 
 
 def _taken_back(db: sqlite3.Connection, how: str) -> bool:

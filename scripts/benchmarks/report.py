@@ -41,8 +41,8 @@ mean anything: run it again in a quiet hour.
 left to be written. Ours has TLS, and answers after an fsync. NanoMDM is measured over plain
 HTTP, as it has no TLS of its own: in memory it stores nothing that outlives it, its file store
 and PostgreSQL do. Of its connections to PostgreSQL it keeps two, which is Go's default, and opens
-the others anew: most of what it costs there. PostgreSQL gets an eighth of the messages, or the
-others would wait for it. All verify the same signatures, each one signed
+the others anew: most of what it costs there. PostgreSQL gets an eighth of the cycles and
+connects, or the others would wait for it. All verify the same signatures, each one signed
 anew. A *command cycle* is two requests: a report that fetches a command, and its result of 1 KB,
 which is stored and fetches the next. A *whole enrollment* is a certificate by SCEP, Authenticate
 and TokenUpdate; beside NanoMDM it is micromdm/scep that issues it, with an authority of the same

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -83,6 +85,26 @@ async def test_it_is_written_over_and_taken_back_once_for_each_eight_megabytes(
         await database.write(lambda db: settings.get(db, "key"))  # changes nothing
     assert 4 <= len(taken) <= 5
     assert log.stat().st_size == taken[0] < 10 << 20, "the same file, no longer than it was"
+    await database.close()
+
+
+async def test_without_a_free_descriptor_it_only_grows_until_there_is_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> bytes:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    database = await Database.open(path)
+    log = path.with_name("appliance.db-wal")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", refused)
+        for _ in range(12):
+            await database.write(_put)
+    grown = log.stat().st_size
+    assert grown > 10 << 20
+    for _ in range(12):
+        await database.write(_put)
+    assert log.stat().st_size < grown + (2 << 20), "begun anew"
     await database.close()
 
 
