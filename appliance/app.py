@@ -311,7 +311,7 @@ async def _listen(
     """Listen at these addresses, which share the number of `connections`."""
     for address in addresses:
         host, port = split_address(address)
-        listener = Listener(runner, host, port, tls=tls.context, connections=connections)
+        listener = Listener(runner, host, port, tls=lambda: tls.context, connections=connections)
         try:
             await listener.start()
         except OSError as error:

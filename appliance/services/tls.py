@@ -24,7 +24,11 @@ _NO_CHECK_TIME = 0x200000
 
 
 class Tls:
-    """One server context; a renewed certificate is loaded into it without a restart."""
+    """The server's context; a renewed certificate gets a new one, without a restart.
+
+    Who accepts a connection asks for `context` each time. A certificate is never loaded into the
+    one in use: it is without a key meanwhile, so a handshake that begins then would be cut off.
+    """
 
     def __init__(self, directory: DataDirectory, config: ServerConfig) -> None:
         """Read the certificate, renewing the built-in one if it is due.
@@ -37,16 +41,7 @@ class Tls:
         self._own = bool(config.tls_certificate)
         self.wanted = asyncio.Event()  # set: look at the files now
         self.pair = self._read()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.options |= ssl.OP_NO_RENEGOTIATION
-        self.context.set_ciphers(_CIPHERS)
-        self.context.set_alpn_protocols(["http/1.1"])
-        if config.client_certificates:
-            self.context.verify_mode = ssl.CERT_OPTIONAL
-            self.context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
-            self.context.load_verify_locations(directory.keys / "ca.pem")
-        self._load()
+        self.context = self._new_context()
 
     @property
     def not_after(self) -> datetime:
@@ -57,13 +52,23 @@ class Tls:
         """Renew the built-in certificate in time, or read files of your own again."""
         fresh = self._read()
         if fresh.certificate != self.pair.certificate:
-            self._load()
+            self.context = self._new_context()
             self.pair = fresh  # only now: what failed is tried again
             logger.info("server certificate replaced")
 
-    def _load(self) -> None:
+    def _new_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.set_ciphers(_CIPHERS)
+        context.set_alpn_protocols(["http/1.1"])
+        if self._config.client_certificates:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+            context.load_verify_locations(self._directory.keys / "ca.pem")
         certificate, key = self._paths()
-        self.context.load_cert_chain(certificate, key, self._password)
+        context.load_cert_chain(certificate, key, self._password)
+        return context
 
     @property
     def _password(self) -> str | None:

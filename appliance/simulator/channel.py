@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 from cryptography import x509
 
-from appliance.simulator import cms
+from appliance.simulator import cms, plist
 from appliance.simulator.declarations import Declarations
 from appliance.simulator.failures import MessageRefused, ServerRefused, ToldToLeave
 from appliance.simulator.keys import Identity, PrivateKey
@@ -166,14 +165,14 @@ def read_command(body: bytes) -> Command | None:
     if not body:
         return None
     try:
-        message = plistlib.loads(body)
+        message = plist.loads(body)
         payload = message["Command"]
         return Command(
             uuid=message["CommandUUID"],
             request_type=str(payload.get("RequestType", "")),
             payload=payload,
         )
-    except (ValueError, KeyError, TypeError, AttributeError, ExpatError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise MessageRefused(f"the answer to a report is no command: {error!r}") from error
 
 

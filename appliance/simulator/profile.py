@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import plistlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
-from xml.parsers.expat import ExpatError
 
 from cryptography import x509
 
-from appliance.simulator import cms
+from appliance.simulator import cms, plist
 from appliance.simulator.failures import MessageRefused, ProfileRefused
 
 _MDM = "com.apple.mdm"
 _SCEP = "com.apple.security.scep"
 _PKCS12 = "com.apple.security.pkcs12"
 _ROOTS = ("com.apple.security.root", "com.apple.security.pem")
-# What `plistlib` raises for what is no property list.
-_UNREADABLE = (ValueError, LookupError, AttributeError, ExpatError, plistlib.InvalidFileException)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +40,17 @@ class Profile:
             signer, xml = verified.signer, verified.content or b""
             chain = (signer, *(one for one in verified.certificates if one != signer))
         try:
-            plist = plistlib.loads(xml)
-        except _UNREADABLE as error:
+            read = plist.loads(xml)
+        except ValueError as error:
             raise ProfileRefused(f"not a configuration profile: {error}") from error
-        if not isinstance(plist, dict) or plist.get("PayloadType") != "Configuration":
+        if not isinstance(read, dict) or read.get("PayloadType") != "Configuration":
             raise ProfileRefused("not a configuration profile: its PayloadType is another")
-        if plist.get("IsEncrypted"):
+        if read.get("IsEncrypted"):
             raise ProfileRefused("the profile is encrypted for a device that has an identity")
-        content = plist.get("PayloadContent", [])
+        content = read.get("PayloadContent", [])
         if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
             raise ProfileRefused("not a configuration profile: no list of payloads")
-        return cls(plist=plist, xml=xml, signer=signer, chain=chain)
+        return cls(plist=read, xml=xml, signer=signer, chain=chain)
 
     def payloads(self, *payload_types: str) -> list[Mapping[str, Any]]:
         """All payloads of these types."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import plistlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from appliance.simulator import plist
 from appliance.simulator.failures import MessageRefused, ServerRefused
 from appliance.simulator.transport import Reply
 
@@ -51,7 +51,7 @@ def _answer(reply: Reply) -> dict[str, Any]:
     if reply.status != 200:
         raise ServerRefused("UserAuthenticate", reply.status, reply.body)
     try:
-        answer = plistlib.loads(reply.body) if reply.body else {}
-    except Exception as error:  # plistlib raises whatever its parsers do
+        answer = plist.loads(reply.body) if reply.body else {}
+    except ValueError as error:
         raise MessageRefused("the answer to UserAuthenticate is no plist") from error
     return answer if isinstance(answer, dict) else {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -36,10 +37,11 @@ class Listener(web.BaseSite):
         host: str,
         port: int,
         *,
-        tls: ssl.SSLContext,
+        tls: Callable[[], ssl.SSLContext],
         connections: Connections,
     ) -> None:
-        super().__init__(runner, ssl_context=tls, backlog=_BACKLOG)
+        """`tls` is asked for each connection, as its certificate is renewed."""
+        super().__init__(runner, ssl_context=tls(), backlog=_BACKLOG)
         self._host = host
         self._port = port
         self._tls = tls
@@ -137,7 +139,7 @@ class Listener(web.BaseSite):
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,
                 accepted,
-                ssl=self._tls,
+                ssl=self._tls(),
                 ssl_handshake_timeout=self._connections.head_seconds,
                 ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )

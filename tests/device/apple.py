@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from appliance.simulator.keys import Identity, PrivateKey
+from tests.programs import program
 
 _ROOT = "/C=US/O=Apple Inc./OU=Apple Certification Authority/CN=Apple Root CA"
 _IPHONE = _ROOT.removesuffix("Apple Root CA") + "Apple iPhone Certification Authority"
@@ -116,7 +117,11 @@ class AppleLike:
 
     def _openssl(self, *arguments: str) -> bytes:
         done = subprocess.run(
-            ["openssl", *arguments], cwd=self._folder, capture_output=True, timeout=60, check=False
+            [program("openssl"), *arguments],
+            cwd=self._folder,
+            capture_output=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout

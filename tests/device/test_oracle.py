@@ -12,6 +12,7 @@ from appliance.simulator import cms, keys
 from appliance.simulator.cms import Signer
 from appliance.simulator.failures import MessageRefused
 from appliance.simulator.keys import Identity
+from tests.programs import program
 
 BODY = b"<plist>\r\n<dict/>\n</plist>\x00"
 
@@ -24,7 +25,9 @@ def identity() -> Identity:
 
 def openssl(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """Run openssl in a folder."""
-    return subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, check=False)
+    return subprocess.run(
+        [program("openssl"), *arguments], cwd=folder, capture_output=True, check=False
+    )
 
 
 @pytest.mark.parametrize("indefinite", [False, True], ids=["der", "ber"])

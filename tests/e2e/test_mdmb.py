@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import plistlib
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,17 +13,9 @@ import pytest
 
 from appliance.simulator.profile import Profile
 from tests.device.server import Api
+from tests.programs import program
 
 DEVICES = int(os.environ.get("MDMB_DEVICES", "5"))
-
-
-def mdmb() -> str:
-    """Path of the simulator."""
-    built = Path(__file__).parents[2] / ".go" / "bin" / "mdmb"
-    found = os.environ.get("MDMB") or shutil.which("mdmb") or (built.is_file() and str(built))
-    if not found:
-        pytest.skip("not installed: mdmb (scripts/go-tools builds it)")
-    return str(found)
 
 
 class Simulator:
@@ -33,7 +24,7 @@ class Simulator:
     def __init__(self, folder: Path, root_file: Path) -> None:
         self._folder = folder
         self._environment = {**os.environ, "SSL_CERT_FILE": str(root_file)}
-        self._program = mdmb()
+        self._program = program("mdmb")
 
     async def run(self, *arguments: str) -> str:
         """One subcommand; mdmb reports failures only in what it prints."""

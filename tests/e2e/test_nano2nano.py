@@ -10,7 +10,8 @@ from pathlib import Path
 from tests.device.device import Device
 from tests.device.scep import ScepClient
 from tests.device.server import Api, free_port
-from tests.simulator.test_nanomdm import program, started
+from tests.programs import program
+from tests.simulator.test_nanomdm import started
 
 _DEVICES = 3
 _KEY = "nano"

@@ -119,6 +119,15 @@ def test_any_bytes_get_an_error_chain(payload: bytes) -> None:
     assert codes(send(device(Platform.MAC), "InstallProfile", Payload=payload))[0] == 1009
 
 
+@pytest.mark.parametrize("encoding", [b"ATF-8", b"hex", b"utf-7", b"idna"])
+def test_a_profile_in_no_known_encoding_is_malformed(encoding: bytes) -> None:
+    odd = profile(WIFI).replace(b"UTF-8", encoding, 1)
+    assert codes(send(device(Platform.MAC), "InstallProfile", Payload=odd)) == [1009, 1000]
+    state = device(Platform.IPHONE)
+    provisioning = send(state, "InstallProvisioningProfile", ProvisioningProfile=odd)
+    assert codes(provisioning) == [25000]
+
+
 @given(some.data())
 def test_damaged_profiles_get_an_answer(data: some.DataObject) -> None:
     place = data.draw(some.integers(0, len(ENROLLMENT) - 1))

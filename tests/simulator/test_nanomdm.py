@@ -29,6 +29,7 @@ from appliance.simulator.fleet import ProfileSource
 from appliance.wire.plist import loads
 from tests.device.receiver import Received, Receiver
 from tests.device.server import free_port
+from tests.programs import program
 from tests.simulator.fake_mdm import mdm_payload, payload, profile
 from tests.simulator.fleets import Watched, running_fleet
 
@@ -37,14 +38,6 @@ _API_KEY = "test"
 _CHALLENGE = "static"
 _TOPIC = "com.apple.mgmt.External.7e7e7e7e-0000-4000-8000-000000000001"
 _START_SECONDS = 60
-
-
-def program(name: str) -> str:
-    """A Go program that scripts/go-tools builds."""
-    built = Path(__file__).parents[2] / ".go" / "bin" / name
-    if not built.is_file():
-        pytest.skip(f"not installed: {name} (scripts/go-tools builds it)")
-    return str(built)
 
 
 @contextlib.contextmanager

@@ -85,6 +85,7 @@ def _without(key: str) -> bytes:
     [
         (b"", "not a configuration profile"),
         (b"<html></html>", "not a configuration profile"),
+        (b'<?xml version="1.0" encoding="ATF-8"?><plist/>', "unknown encoding: ATF-8"),
         (b"\x30\x03abc", "signature"),
         (plistlib.dumps([1]), "not a configuration profile"),
         (plistlib.dumps({"PayloadType": "com.apple.mdm"}), "its PayloadType is another"),

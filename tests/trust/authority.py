@@ -10,6 +10,7 @@ from appliance.simulator.profile import Profile
 from tests.device.database import certificate_count
 from tests.device.scep import ScepClient, ScepFailure
 from tests.device.server import Api
+from tests.programs import program
 
 SUBJECT = (("CN", "device"),)
 
@@ -45,5 +46,5 @@ class Authority:
 
 def openssl(*arguments: object, stdin: bytes = b"") -> bytes:
     """Run openssl and return its output."""
-    command = ["openssl", *map(str, arguments)]
+    command = [program("openssl"), *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, check=True, timeout=120).stdout

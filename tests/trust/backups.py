@@ -20,6 +20,7 @@ import pytest
 from appliance import cli
 from tests.device.fixtures import start_server
 from tests.device.server import PROGRAM, Api, RunningServer
+from tests.programs import program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def verify(file: Path, key: Path) -> Done:
 
 def opened(file: Path, key: Path) -> dict[str, bytes]:
     """The members, by the plain `age` tool and any tar."""
-    tar = subprocess.run(["age", "-d", "-i", key, file], capture_output=True, check=True)
+    tar = subprocess.run([program("age"), "-d", "-i", key, file], capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(tar.stdout)) as archive:
         return {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
 
@@ -87,7 +88,9 @@ def forge(
         entries += [entry(name, content) for name, content in files.items()]
         for info, content in (*entries, *more):
             tar.addfile(info, io.BytesIO(content))
-    subprocess.run(["age", "-r", recipient, "-o", target], input=raw.getvalue(), check=True)
+    subprocess.run(
+        [program("age"), "-r", recipient, "-o", target], input=raw.getvalue(), check=True
+    )
     return target
 
 

@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.device.server import Api, RunningServer
 
 _LIBRARIES = (
@@ -27,7 +29,7 @@ class ClockworkServer(RunningServer):
             environment={
                 **environment,
                 "TZ": "UTC",  # which faketime takes its clock to be in
-                "LD_PRELOAD": str(_LIBRARIES[0]),
+                "LD_PRELOAD": _library(),
                 "FAKETIME_TIMESTAMP_FILE": str(self._clock),
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -47,6 +49,12 @@ class ClockworkServer(RunningServer):
         context = super().tls
         context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
         return context
+
+
+def _library() -> str:
+    if not _LIBRARIES:
+        pytest.skip("needs faketime: scripts/external-programs")
+    return str(_LIBRARIES[0])
 
 
 def running(data: Path, **environment: str) -> Iterator[ClockworkServer]:

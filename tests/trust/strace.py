@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.device.server import RunningServer
+from tests.programs import program
 
 _PATIENCE_SECONDS = 60
 
@@ -32,8 +33,8 @@ async def injected(server: RunningServer, call: str, fault: str) -> AsyncIterato
     assert server.process is not None
     trace = server.data.parent / "injected"
     trace.write_text("")
-    arguments = ["strace", "-f", "-s", "0", "-p", str(server.process.pid), "-o", str(trace),
-                 "-e", f"trace={call}", "-e", f"inject={call}:{fault}"]  # fmt: skip
+    attach = ["-f", "-s", "0", "-p", str(server.process.pid), "-o", str(trace)]
+    arguments = [program("strace"), *attach, *_fault(call, fault)]
     tracer = subprocess.Popen(arguments, stderr=subprocess.PIPE)
     try:
         await asyncio.to_thread(_attached, server.process.pid)
@@ -41,6 +42,16 @@ async def injected(server: RunningServer, call: str, fault: str) -> AsyncIterato
     finally:
         tracer.terminate()  # it lets go of the server
         await asyncio.to_thread(tracer.communicate, timeout=_PATIENCE_SECONDS)
+
+
+def injecting(call: str, fault: str, *options: str) -> list[str]:
+    """What a command is put behind so that `call` goes wrong in it; `options` are strace's."""
+    quiet = ["-D", "-f", "-qq", "-o", "/dev/null"]
+    return [program("strace"), *quiet, *options, *_fault(call, fault)]
+
+
+def _fault(call: str, fault: str) -> list[str]:
+    return ["-e", f"trace={call}", "-e", f"inject={call}:{fault}"]
 
 
 def _attached(pid: int) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.device.server import PROGRAM
+from tests.programs import program
 
 from . import backups
 from .backups import Entry, Saved, entry
@@ -66,7 +67,7 @@ def test_g_07_who_has_the_data_directory_does_not_open_the_backups(saved: Saved)
             assert secret.encode() not in path.read_bytes(), path
     assert secret not in saved.server.log.read_text()
     done = subprocess.run(
-        ["age", "-d", "-i", saved.server.data / "keys" / "vault.key", saved.file],
+        [program("age"), "-d", "-i", saved.server.data / "keys" / "vault.key", saved.file],
         capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0

@@ -23,8 +23,9 @@ import pytest
 from tests.device.device import Device
 from tests.device.fixtures import start_server
 from tests.device.server import Api, RunningServer
+from tests.programs import only_root
 from tests.trust.rounds import record, rounds
-from tests.trust.strace import injected
+from tests.trust.strace import injected, injecting
 from tests.trust.witness import Witness, until_lost
 
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EDQUOT")
@@ -156,8 +157,7 @@ def start_with(server: RunningServer, call: str, error: str, number: int) -> int
     paths = [server.data, *server.data.rglob("*")]
     paths += [server.data / f"appliance.db{end}" for end in ("-wal", "-shm")]
     named = [word for path in paths if not path.is_socket() for word in ("-P", str(path))]
-    wrapper = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", *named, "-e", f"trace={call}",
-               "-e", f"inject={call}:error={error}:when={number}"]  # fmt: skip
+    wrapper = injecting(call, f"error={error}:when={number}", *named)
     log = server.log.stat().st_size
     try:
         server.start(wrapper=wrapper)
@@ -197,6 +197,7 @@ def small_disk(tmp_path: Path) -> Iterator[RunningServer]:
 
     Not below pytest's own folders: it could not remove them after a run that was killed.
     """
+    only_root("mount")
     disk = Path(tempfile.mkdtemp(prefix="appliance-small-disk-"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", disk], check=True)
     try:

@@ -27,6 +27,7 @@ from tests.device.device import Device
 from tests.device.fixtures import start_server
 from tests.device.scep import Options, ScepClient
 from tests.device.server import PROGRAM, Api, RunningServer
+from tests.programs import program
 from tests.trust.rounds import record, rounds, spread
 from tests.trust.witness import Witness, copy_of, until_lost
 
@@ -242,7 +243,7 @@ async def test_e_04_the_disk_has_it_before_the_reply_leaves(mortal: RunningServe
     assert await asyncio.to_thread(mortal.stop) == 0
     calls = "trace=fdatasync,fsync,pwrite64,write,writev,sendto,sendmsg"
     # -D: the server stays our child; -yy: descriptors are printed with what they are.
-    wrapper = ["strace", "-D", "-f", "-yy", "-s", "0", "-e", calls, "-o", str(trace)]
+    wrapper = [program("strace"), "-D", "-f", "-yy", "-s", "0", "-e", calls, "-o", str(trace)]
     await asyncio.to_thread(mortal.start, wrapper=wrapper)
     async with mortal.session() as session:
         api = Api(mortal, session)

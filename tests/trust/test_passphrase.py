@@ -22,6 +22,7 @@ from appliance.simulator import keys
 from tests.device.server import PROGRAM, Api, RunningServer, lab_push_certificate
 from tests.trust import backups
 from tests.trust.canaries import Canaries
+from tests.trust.strace import injecting
 
 WORDS = "correct horse battery staple"
 UNUSABLE = 7
@@ -233,8 +234,7 @@ def test_g03_killed_before_any_file_has_its_name_the_keys_are_whole(
     for number in range(1, 40):
         shutil.rmtree(data, ignore_errors=True)
         shutil.copytree(template if verb == "protect" else owner.data, data)
-        kill = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=rename",
-                "-e", f"inject=rename:signal=SIGKILL:when={number}"]  # fmt: skip
+        kill = injecting("rename", f"signal=SIGKILL:when={number}")
         done = subprocess.run(
             [*kill, *PROGRAM, "vault", verb, "--data", str(data)],
             env={**os.environ, "APPLIANCE_PASSPHRASE_FILE": str(words)},

@@ -23,6 +23,7 @@ from tests.device.server import PROGRAM, Api, RunningServer
 from tests.services.vaults import fill, opened
 from tests.trust import backups
 from tests.trust.rounds import record, rounds
+from tests.trust.strace import injecting
 
 DEVICES = 3000  # five secrets each
 FAILED = 1
@@ -108,8 +109,7 @@ def test_g06_e06_killed_at_any_call_that_counts_it_is_whole(
     had, ends = opened(data), Counter[str]()
     for number in range(1, 40):
         before = (data / "keys" / "vault.key").read_bytes()
-        kill = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
-                "-e", f"inject={call}:signal=SIGKILL:when={number}"]  # fmt: skip
+        kill = injecting(call, f"signal=SIGKILL:when={number}")
         done = subprocess.run(
             [*kill, *command(data)], capture_output=True, timeout=120, check=False
         )

@@ -227,7 +227,7 @@ async def test_b24_the_certificate_satisfies_openssl(
     assert all(attribute.value for attribute in ca.subject)
 
 
-@pytest.mark.skipif(not LINTER.exists(), reason="scripts/external-programs was not run")
+@pytest.mark.skipif(not LINTER.exists(), reason="needs pkilint: scripts/external-programs")
 async def test_b24_the_linter_finds_nothing(
     authority: Authority, device: Device, tmp_path: Path
 ) -> None:

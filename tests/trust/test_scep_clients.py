@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,15 +15,8 @@ from aiohttp import web
 from cryptography import x509
 
 from appliance.simulator.keys import key_pem, rsa_key
+from tests.programs import program
 from tests.trust.authority import Authority
-
-
-def program(*names: str) -> str:
-    """Path of the first program that exists; the test is skipped when none does."""
-    for name in names:
-        if found := shutil.which(name):
-            return found
-    pytest.skip(f"not installed: {names[0]}")
 
 
 async def run(command: list[str], *, folder: Path, **environment: str) -> str:
@@ -54,7 +46,7 @@ def issued(authority: Authority, file: Path) -> x509.Certificate:
 
 
 async def test_b25_scepclient_of_debian_enrolls(authority: Authority, tmp_path: Path) -> None:
-    command = [program("scepclient"), "-server-url", authority.url]
+    command = [program("/usr/bin/scepclient"), "-server-url", authority.url]
     command += ["-private-key", "key.pem", "-certificate", "cert.pem"]
     root = str(authority.api.server.root_file)
     challenge = ["-challenge", await authority.challenge()]

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -145,6 +146,17 @@ def test_e_15_sighup_reads_the_certificate_again(own: OwnCertificate) -> None:
     own.replace()
     assert own.presented() == before
     own.server.process.send_signal(signal.SIGHUP)
+    own.until(own.certificate.read_text())
+
+
+def test_e_15_no_handshake_is_cut_off_while_certificates_are_replaced(own: OwnCertificate) -> None:
+    with ThreadPoolExecutor(4) as clients:
+        for _ in range(20):
+            own.replace()
+            assert own.server.process is not None
+            own.server.process.send_signal(signal.SIGHUP)
+            shown = list(clients.map(lambda _: own.presented(), range(24)))
+            assert len(shown) == 24
     own.until(own.certificate.read_text())
 
 

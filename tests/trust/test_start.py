@@ -18,6 +18,7 @@ import pytest
 from appliance.errors import DataDirectoryUnusable
 from appliance.services.mounts import refuse_network
 from tests.device.server import RunningServer
+from tests.programs import only_root
 from tests.trust.timing import ATTEMPTS
 
 FAILED = 1
@@ -59,6 +60,7 @@ def read_only(server: RunningServer) -> Iterator[RunningServer]:
 
     Not below pytest's own folders: it could not remove them after a run that was killed.
     """
+    only_root("mount")
     place = Path(tempfile.mkdtemp(prefix="appliance-read-only-"))
     server.data = server.data.rename(place / "data")
     subprocess.run(["mount", "--bind", server.data, server.data], check=True)
@@ -75,6 +77,7 @@ def test_e_09_a_read_only_disk_is_refused(read_only: RunningServer) -> None:
 
 
 def test_e_09_a_directory_of_another_user_is_refused(server: RunningServer) -> None:
+    only_root("give files away")
     os.chown(server.data, 12345, -1)
     assert "belongs to user 12345" in refusal(server, UNUSABLE)
 

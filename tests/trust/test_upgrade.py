@@ -23,6 +23,7 @@ from appliance.store.commands import next_command
 from appliance.store.database import Database
 from appliance.store.holding import UNTIL_RELEASED
 from appliance.store.migrating import newest_schema, schema_version
+from tests.trust.strace import injecting
 
 NEWEST = newest_schema()
 _FOLDER = Path(__file__).parent.parent / "testdata" / "databases"
@@ -177,9 +178,8 @@ asyncio.run(main())
 
 def _start_and_kill(folder: Path, call: str, number: int) -> bool:
     """Kill it at the so-manieth call; tell whether it came to its end before."""
-    command = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
-               "-e", f"inject={call}:signal=SIGKILL:when={number}",
-               sys.executable, "-c", _START, str(folder)]  # fmt: skip
+    kill = injecting(call, f"signal=SIGKILL:when={number}")
+    command = [*kill, sys.executable, "-c", _START, str(folder)]
     return subprocess.run(command, timeout=120, check=False).returncode == 0
 
 

@@ -37,7 +37,7 @@ async def crowd(connections: Connections) -> AsyncIterator[Crowd]:
     await runner.setup()
     port = free_port()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    await Listener(runner, "127.0.0.1", port, tls=tls, connections=connections).start()
+    await Listener(runner, "127.0.0.1", port, tls=lambda: tls, connections=connections).start()
 
     with ExitStack() as clients:
 

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from tests.programs import program
+
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
@@ -73,7 +75,7 @@ def self_signed(
 def openssl(folder: Path, *arguments: str) -> bytes:
     """Run `openssl ARGUMENTS` in `folder`; its standard output. Fails when it fails."""
     done = subprocess.run(
-        ["openssl", *arguments], cwd=folder, capture_output=True, timeout=120, check=False
+        [program("openssl"), *arguments], cwd=folder, capture_output=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import plistlib
 from collections.abc import Mapping
 from typing import Any
-from xml.parsers.expat import ExpatError
 
-from appliance.simulator import cms
+from appliance.simulator import cms, plist
 from appliance.simulator.answers.command import is_of_type
 from appliance.simulator.errors import PAYLOAD, PROFILE, Refusal
 from appliance.simulator.failures import MessageRefused
@@ -63,8 +61,8 @@ def read_profile(data: bytes) -> Profile:
     """
     try:
         content, signers = unsigned(data)
-        top = plistlib.loads(content)
-    except (ValueError, ExpatError, plistlib.InvalidFileException, IndexError) as error:
+        top = plist.loads(content)
+    except ValueError as error:
         cause = Refusal(PROFILE, 1000, "The profile is malformed.")
         raise _failed("the profile", cause) from error
     if not isinstance(top, dict):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import plistlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
-from xml.parsers.expat import ExpatError
 
+from appliance.simulator import plist
 from appliance.simulator.answers import certificates
 from appliance.simulator.answers.command import (
     IOS,
@@ -191,9 +190,8 @@ def passcode_policy(state: DeviceState) -> dict[str, Any]:
 def _install_provisioning(call: Call) -> Answer:
     try:
         content, _ = unsigned(bytes(call.keys["ProvisioningProfile"]))
-        read: Any = plistlib.loads(content)
-        profile = _provisioning(read)
-    except (ValueError, ExpatError, IndexError, KeyError, TypeError) as error:
+        profile = _provisioning(plist.loads(content))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Refusal(PROVISIONING, 25000, "The provisioning profile is invalid.") from error
     call.state.provisioning_profiles = (*_others(call.state, profile.uuid), profile)
     return acknowledged()
