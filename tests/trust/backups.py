@@ -125,6 +125,7 @@ class Saved:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
     """A running server and a backup of it."""
+    program("age")  # before a server runs
     folder = tmp_path_factory.mktemp("saved")
     server = start_server(folder / "data")
 
