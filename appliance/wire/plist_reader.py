@@ -133,7 +133,9 @@ class _Reader:
             self.add(text if leaf == "string" else _LEAVES[leaf](text))
 
     def leave_container(self) -> None:
-        if "".join(self.text).strip(" \t\r\n"):
+        between = "".join(self.text)
+        # Of what counts as a space in ASCII, XML itself allows white space only.
+        if between and not (between.isascii() and between.isspace()):
             raise MalformedMessage("text between elements")
         self.text.clear()
         if self.key is not None:

@@ -147,15 +147,20 @@ FLOODS = {
 }
 
 
+def _seconds(data: bytes) -> float:
+    started = time.thread_time()
+    with suppress(MalformedMessage):
+        loads(data)
+    return time.thread_time() - started
+
+
 @pytest.mark.parametrize("data", FLOODS.values(), ids=FLOODS.keys())
 def test_c_04_a_mebibyte_of_anything_is_answered_within_20_ms(data: bytes) -> None:
-    def once() -> float:
-        started = time.thread_time()
-        with suppress(MalformedMessage):
-            loads(data)
-        return time.thread_time() - started
-
-    assert min(once() for _ in range(10)) < 0.020
+    """Or, on a slow machine, in the time of four strings of that size."""
+    taken, string = zip(
+        *((_seconds(data), _seconds(FLOODS["string"])) for _ in range(10)), strict=True
+    )
+    assert min(taken) < max(0.020, 4 * min(string))
 
 
 def test_c_06_what_is_not_one_dictionary_is_refused() -> None:
