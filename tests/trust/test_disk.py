@@ -23,7 +23,7 @@ import pytest
 from tests.device.device import Device
 from tests.device.fixtures import start_server
 from tests.device.server import Api, RunningServer
-from tests.programs import only_root
+from tests.programs import only_root, program
 from tests.trust.rounds import record, rounds
 from tests.trust.strace import injected, injecting
 from tests.trust.witness import Witness, until_lost
@@ -141,6 +141,7 @@ def ended(server: RunningServer) -> int | None:
 
 @pytest.mark.timeout(180 + 10 * rounds(8))
 async def test_e_07_a_start_on_a_failing_disk_says_so_or_succeeds(failing: RunningServer) -> None:
+    program("strace")  # before the server stops
     assert await asyncio.to_thread(failing.stop) == 0
     combinations = list(itertools.product(("openat", "pwrite64", "fdatasync", "rename"), ERRORS))
     ends: Counter[int] = Counter()

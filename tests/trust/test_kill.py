@@ -238,12 +238,12 @@ async def test_b13_after_kill_9_the_same_request_gets_the_same_certificate(
 
 @pytest.mark.timeout(180 + rounds(30))
 async def test_e_04_the_disk_has_it_before_the_reply_leaves(mortal: RunningServer) -> None:
-    samples = rounds(30)
+    strace, samples = program("strace"), rounds(30)
     trace = mortal.data.parent / "trace"
     assert await asyncio.to_thread(mortal.stop) == 0
     calls = "trace=fdatasync,fsync,pwrite64,write,writev,sendto,sendmsg"
     # -D: the server stays our child; -yy: descriptors are printed with what they are.
-    wrapper = [program("strace"), "-D", "-f", "-yy", "-s", "0", "-e", calls, "-o", str(trace)]
+    wrapper = [strace, "-D", "-f", "-yy", "-s", "0", "-e", calls, "-o", str(trace)]
     await asyncio.to_thread(mortal.start, wrapper=wrapper)
     async with mortal.session() as session:
         api = Api(mortal, session)
