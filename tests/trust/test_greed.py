@@ -14,6 +14,7 @@ import aiohttp
 from tests.device.database import opened
 from tests.device.device import Device
 from tests.device.server import Api
+from tests.trust.timing import ATTEMPTS
 
 _MOST_USERS = 1000
 _MOST_ANSWER = 512 * 1024
@@ -79,4 +80,7 @@ async def test_a_raw_command_of_megabytes_holds_up_nobody(api: Api, device: Devi
         await sending
         return longest
 
-    assert min([await longest_wait() for _ in range(3)]) < 0.3
+    waits: list[float] = []
+    while len(waits) < ATTEMPTS and min(waits, default=1) >= 0.3:
+        waits.append(await longest_wait())
+    assert min(waits) < 0.3
