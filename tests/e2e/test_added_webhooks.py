@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,14 @@ async def _idle(server: RunningServer, device: Device) -> None:
         assert (await device.idle()).status == 200
 
 
+def _noted(server: RunningServer) -> None:
+    """Wait until the server knows that all has been delivered: what it does not comes again."""
+    deadline = time.monotonic() + 30
+    while webhook(server, "list")["items"][0]["waiting"]:
+        assert time.monotonic() < deadline, server.log_tail()
+        time.sleep(0.05)
+
+
 def test_a_receiver_comes_and_goes_while_the_server_runs(
     server: RunningServer, receiver: Receiver
 ) -> None:
@@ -53,6 +62,7 @@ def test_a_receiver_comes_and_goes_while_the_server_runs(
     assert [one.json["topic"] for one in receiver.wait_for(1)] == ["mdm.Connect"], "from now on"
     assert signs(receiver.received[0], [added["secret"]])
 
+    _noted(server)
     server.kill()
     server.start()
     asyncio.run(_idle(server, first))
