@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tests.device.device import Device
 from tests.device.fixtures import start_server
 from tests.device.receiver import Receiver, receiver
 from tests.device.server import Api, RunningServer
+from tests.e2e.test_webhooks import until_all_is_sent
 from tests.web.test_api_webhooks_added import signs
 
 __all__ = ["receiver"]
@@ -45,14 +45,6 @@ async def _idle(server: RunningServer, device: Device) -> None:
         assert (await device.idle()).status == 200
 
 
-def _noted(server: RunningServer) -> None:
-    """Wait until the server knows that all has been delivered: what it does not comes again."""
-    deadline = time.monotonic() + 30
-    while webhook(server, "list")["items"][0]["waiting"]:
-        assert time.monotonic() < deadline, server.log_tail()
-        time.sleep(0.05)
-
-
 def test_a_receiver_comes_and_goes_while_the_server_runs(
     server: RunningServer, receiver: Receiver
 ) -> None:
@@ -62,7 +54,7 @@ def test_a_receiver_comes_and_goes_while_the_server_runs(
     assert [one.json["topic"] for one in receiver.wait_for(1)] == ["mdm.Connect"], "from now on"
     assert signs(receiver.received[0], [added["secret"]])
 
-    _noted(server)
+    until_all_is_sent(server)  # what it has not noted comes again after a kill
     server.kill()
     server.start()
     asyncio.run(_idle(server, first))

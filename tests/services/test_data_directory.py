@@ -14,6 +14,7 @@ from appliance.app import initialise, open_appliance
 from appliance.config import Config
 from appliance.errors import ApplianceError, Conflict, DataDirectoryUnusable, NotInitialised
 from appliance.services.data_directory import DataDirectory
+from tests.programs import only_root
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +83,8 @@ def test_what_others_can_use_is_refused_with_the_command_that_mends_it(
     assert error.fix == f"chmod {'0700' if entry.is_dir() else '0600'} {entry}"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_belongs_to_another_user_is_refused(data: Path) -> None:
+    only_root("give files away")
     os.chown(data / "keys" / "ca.pem", 12345, -1)
     assert "belongs to user 12345" in _refusal(data).problem
 
