@@ -20,7 +20,9 @@ _RSA_EXPONENT = 65537
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
 
 # A modulus that shares a factor with this number, of primes alone, is no RSA key.
-_SMALL_FACTORS = math.prod(n for n in range(2, 1000) if all(n % p for p in range(2, n)))
+_SMALL_FACTORS = math.prod(
+    n for n in range(2, 1000) if all(n % p for p in range(2, math.isqrt(n) + 1))
+)
 
 # Chips with CVE-2017-15361 (ROCA) make keys that are powers of 65537 modulo each of these.
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
