@@ -80,7 +80,8 @@ def send(settings: Settings, /, words: tuple[str, ...], **options: Any) -> int:
     """Queue a command for each ID (or serial number), for all or none.
 
     VALUE is read as JSON when it parses, else as text; KEY.SUB=VALUE nests; a repeated KEY makes
-    a list, as what is nested does where one is wanted: -p Settings.Item=DeviceName.
+    a list, as what is nested does where one is wanted: -p Settings.Item=DeviceName. Data are
+    base64, or a file: -p Payload=@wifi.mobileconfig.
     """
     body = _order(words, **options)
     return run(settings, lambda client: _send(settings, client, body, options["wait"]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,10 +18,12 @@ def parse_parameters(words: Sequence[str], request_type: str | None) -> dict[str
 
     VALUE is read as JSON when it parses, else as text; `KEY.SUB=VALUE` nests; a repeated KEY
     makes a list. Where the request type wants a text, `123456` stays one; where it wants a list,
-    one value, or what is nested, makes a list of one.
+    one value, or what is nested, makes a list of one. Where it wants data, that is base64, and
+    `@FILE` reads them from a file.
 
     Raises:
-        click.BadParameter: not of the form, or a key that is both a value and a dictionary.
+        click.BadParameter: not of the form, a key that is both a value and a dictionary, or a file
+            that cannot be read.
     """
     spec = catalogue().get(request_type or "")
     keys = spec.keys if spec else {}
@@ -46,12 +50,23 @@ def _value(texts: list[str], key: KeySpec | None) -> Any:
 
 
 def _read(text: str, key: KeySpec | None) -> Any:
+    if key is not None and key.type == "data":
+        return _base64_of(text[1:]) if text.startswith("@") else text
     try:
         value = json.loads(text, parse_constant=_no_number)
     except ValueError:
         return text
     wants_text = key is not None and key.type == "string"
     return text if wants_text and not isinstance(value, str | list) else value
+
+
+def _base64_of(path: str) -> str:
+    try:
+        return base64.b64encode(Path(path).read_bytes()).decode()
+    except OSError as error:
+        raise click.BadParameter(
+            f"cannot read {path}: {error.strerror}", param_hint="-p"
+        ) from error
 
 
 def _no_number(text: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
 from typing import Any
 
 import click
@@ -55,3 +57,18 @@ def test_what_is_nested_in_a_list_makes_a_list_of_one() -> None:
     words = ["Updates.InstallAction=Default", "Updates.ProductVersion=15.1"]
     expected = {"Updates": [{"InstallAction": "Default", "ProductVersion": "15.1"}]}
     assert parse_parameters(words, "ScheduleOSUpdate") == expected
+
+
+def test_data_are_base64_or_a_file(tmp_path: Path) -> None:
+    profile = tmp_path / "wifi.mobileconfig"
+    profile.write_bytes(b"\x00profile")
+    read = parse_parameters([f"Payload=@{profile}"], "InstallProfile")
+    assert read == {"Payload": base64.b64encode(b"\x00profile").decode()}
+    assert parse_parameters(["Payload=12345678"], "InstallProfile") == {"Payload": "12345678"}
+    assert parse_parameters(["Identifier=@home"], "RemoveProfile") == {"Identifier": "@home"}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(click.BadParameter, match=f"cannot read {path}: "):
+            parse_parameters([f"Payload=@{path}"], "InstallProfile")
