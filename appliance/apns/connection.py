@@ -80,7 +80,7 @@ class PushConnection(APNsTLSClientProtocol):
         self.lost: str | None = None
         self.lost_error: Exception | None = None
         self.reads = 0  # how often anything arrived: a clock would be too coarse to compare
-        self._answered = 0
+        self.answered = 0
         self._window_used_up = False
 
     @property
@@ -101,7 +101,7 @@ class PushConnection(APNsTLSClientProtocol):
     @property
     def fruitless(self) -> bool:
         """Whether requests were sent and not one was answered."""
-        return self._answered == 0 and self.conn.highest_outbound_stream_id > 0
+        return self.answered == 0 and self.conn.highest_outbound_stream_id > 0
 
     async def request(self, request: NotificationRequest) -> Answer | StreamLost:
         """Send one push and return the answer to it. Call only while `has_room`.
@@ -251,7 +251,7 @@ class PushConnection(APNsTLSClientProtocol):
         # The end of the stream is the answer: 4.0 waits for a body that may never come (:268).
         exchange = self._exchanges.get(stream_id)
         if exchange is not None and not exchange.answer.done():
-            self._answered += 1
+            self.answered += 1
             exchange.answer.set_result(
                 Answer(status=exchange.status, headers=exchange.headers, body=bytes(exchange.body))
             )
@@ -281,7 +281,7 @@ class PushConnection(APNsTLSClientProtocol):
             reason = self._draining or (f"connection lost: {exc}" if exc else "closed by APNs")
             # A connection that served before and said nothing since was dead before we
             # wrote: the usual fate of an idle one behind a firewall.
-            self._lose(reason, resend=self._answered > 0)
+            self._lose(reason, resend=self.answered > 0)
         self.closed.set()
 
     def _lose(self, reason: str, *, resend: bool) -> None:

@@ -94,14 +94,15 @@ class ConnectionPool:
             Unreachable: there is no connection, and none may be tried yet.
         """
         connection = await self._acquire()
-        reads_before = connection.reads
+        answered_before = connection.answered
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 answer = await connection.request(request)
         except TimeoutError:
             reason = f"no answer within {self._timeout_seconds:g} s"
-            if connection.reads == reads_before:
-                connection.abort(reason)  # silent altogether, so dead; 4.0 would keep it
+            if connection.answered == answered_before:
+                # It answers nobody, even if it still pings: 4.0 would keep it for ever.
+                connection.abort(reason)
             return StreamLost(reason=reason, resend=False)
         if isinstance(answer, Answer):
             self._answered += 1

@@ -186,6 +186,11 @@ class _Connection(asyncio.Protocol):
         """Read nothing any more, as if a firewall had forgotten us."""
         self._transport.pause_reading()
 
+    def ping(self) -> None:
+        """Ask whether the other end is there."""
+        self._h2.ping(bytes(8))
+        self._flush()
+
     def goaway(self, last_stream_id: int, reason: str = "Shutdown") -> None:
         """Announce the end; h2's own way would forbid to answer what is in flight."""
         self._flush()

@@ -16,14 +16,17 @@ from cryptography import x509
 
 from appliance.simulator import faults as trouble
 from appliance.simulator.answers import After, Answer, adopt, answer, unenroll
+from appliance.simulator.answers.command import acknowledged, refused
 from appliance.simulator.answers.security import unlock_token
 from appliance.simulator.channel import IDLE, Channel, Command, Connection, Report
-from appliance.simulator.errors import Refusal
+from appliance.simulator.errors import INSTALLATION, Refusal
 from appliance.simulator.failures import (
+    MessageRefused,
     ProfileRefused,
     ServerRefused,
     SimulatorError,
     ToldToLeave,
+    Unreachable,
 )
 from appliance.simulator.faults import Fault
 from appliance.simulator.identity import Applicant, ScepClient, identity_of
@@ -149,8 +152,11 @@ class Device:
         await self._update_token(connection, device)
         self._connection = connection
         adopt(self.state, profile, connection.certificate)
-        await self._escrow(connection)
-        await self._connect_user(connection)
+        for also in (self._escrow, self._connect_user):
+            try:
+                await also(connection)
+            except (MessageRefused, ServerRefused, Unreachable) as error:  # enrolled all the same
+                self._world.journal.on_trouble(self.state, str(error))
         return enrollment
 
     async def _obtain_identity(self, enrollment: Enrollment) -> Identity:
@@ -281,7 +287,8 @@ class Device:
         while command is not None:
             if Fault.SLOW in self._faults:
                 await asyncio.sleep(self._dice.uniform(0.5, 1.0) * self._world.slowness)
-            reply = self._answer(connection, channel, command)
+            reply = await self._answer(connection, channel, command)
+            connection = self._connection or connection  # a renewal replaces it
             report = Report(
                 request_type=command.request_type,
                 command_uuid=command.uuid,
@@ -300,12 +307,22 @@ class Device:
             pause = self._comes_back() if reply.status == "NotNow" else None
         return pause
 
-    def _answer(self, connection: Connection, channel: Channel, command: Command) -> Answer:
+    async def _answer(self, connection: Connection, channel: Channel, command: Command) -> Answer:
         if trouble.refuses(self._faults, self._dice, command.request_type):
             return Answer(status="NotNow")
-        return answer(
-            self.state, dict(command.payload), connection.now(), user_channel=channel.is_user
-        )
+        keys = dict(command.payload)
+        reply = answer(self.state, keys, connection.now(), user_channel=channel.is_user)
+        return reply if reply.after is not After.RENEW else await self._renew(keys["Payload"])
+
+    async def _renew(self, profile: bytes) -> Answer:
+        try:
+            await self._install(profile)
+        except ToldToLeave:
+            raise
+        except (SimulatorError, Refusal) as error:  # the old profile and identity stay
+            self._world.journal.on_trouble(self.state, f"renewal: {error}")
+            return refused(Refusal(INSTALLATION, 4013, f"The update failed: {error}"))
+        return acknowledged()
 
     async def _deliver(
         self, connection: Connection, channel: Channel, report: Report
@@ -344,12 +361,10 @@ class Device:
                 return pause
             case After.SHUT_DOWN:
                 self.state.silent = True
-            case After.RENEW:  # on failure the old profile and identity stay
-                await self._install(bytes(command.payload["Payload"]))
             case After.DECLARATIONS:
                 ask = partial(connection.check_in, channel, "DeclarativeManagement")
                 await channel.declarations.synchronize(ask, bytes(command.payload.get("Data", b"")))
-            case After.NOTHING | After.ERASE:
+            case After.NOTHING | After.ERASE | After.RENEW:
                 pass
         return None
 

@@ -203,6 +203,7 @@ class Fleet:
             while channel.woken and device.status is Status.ENROLLED:
                 channel.woken = False
                 pause = await device.session(channel)
+                self._register(device)  # a renewal may have given its user a channel
         finally:
             channel.busy = False
         if pause is not None and device.status is Status.ENROLLED:

@@ -127,6 +127,25 @@ async def test_one_slow_answer_does_not_cost_the_connection(
     assert apns.connection_count == 1
 
 
+async def test_a_connection_that_pings_and_answers_nobody_is_replaced(
+    apns: ApnsServer, make_sender: MakeSender
+) -> None:
+    sender = make_sender(timeout_seconds=0.5)
+    assert isinstance(await send(sender, 1), Accepted)
+    apns.default = ApnsAnswer(fault=Fault.SILENCE)
+
+    silent = asyncio.create_task(send(sender, 2))
+    while not silent.done():
+        for connected in apns.connections:
+            connected.ping()
+        await asyncio.sleep(0.05)
+    assert isinstance(await silent, Retry)
+
+    apns.default = ApnsAnswer()
+    assert isinstance(await send(sender, 3), Accepted)
+    assert apns.connection_count == 2
+
+
 async def test_a_cancelled_caller_does_not_hurt_the_others(
     apns: ApnsServer, sender: PushSender
 ) -> None:

@@ -14,10 +14,12 @@ from appliance.simulator.apns import ReceivedPush
 from appliance.simulator.channel import Channel
 from appliance.simulator.device import Device, Status
 from appliance.simulator.faults import Fault
-from tests.simulator.fake_mdm import FakeMdm, fake_mdm
+from tests.simulator.fake_mdm import FakeMdm, fake_mdm, kind
 from tests.simulator.fleets import Watched, running_fleet
 
 BUSY = 503
+CAPABILITIES = ["com.apple.mdm.per-user-connections", "com.apple.mdm.bootstraptoken"]
+MAC, MAC_OF_A_NETWORK_USER = 5, 26  # seeds
 
 
 @pytest_asyncio.fixture
@@ -40,9 +42,8 @@ async def enrolled(mdm: FakeMdm, watched: Watched, **keys: object) -> Device:
 
 
 async def test_a_mac_enrolls_with_all_that_belongs_to_it(mdm: FakeMdm) -> None:
-    capabilities = ["com.apple.mdm.per-user-connections", "com.apple.mdm.bootstraptoken"]
     async with running_fleet(devices=12) as watched:
-        await watched.fleet.enroll(mdm.source(ServerCapabilities=capabilities))
+        await watched.fleet.enroll(mdm.source(ServerCapabilities=CAPABILITIES))
         for device in watched.fleet.devices:
             mine = [each for each in mdm.received if each["UDID"] == device.state.udid]
             types = [each["MessageType"] for each in mine]
@@ -59,6 +60,58 @@ async def test_without_the_capabilities_there_is_neither_token_nor_user(mdm: Fak
     async with running_fleet(devices=12) as watched:
         await watched.fleet.enroll(mdm.source())
     assert {each["MessageType"] for each in mdm.received} == {"Authenticate", "TokenUpdate"}
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_bootstrap_token_that_is_not_taken_undoes_no_enrollment(
+    mdm: FakeMdm, status: int
+) -> None:
+    mdm.script("SetBootstrapToken", *(web.Response(status=status) for _ in range(4)))
+    async with running_fleet(seed=MAC) as watched:
+        device = await enrolled(mdm, watched, ServerCapabilities=CAPABILITIES)
+        (told,) = watched.of("trouble")
+        assert f"HTTP {status}" in told["reason"]
+        assert [channel.is_user for channel in device.channels] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("seed", "message", "answers"),
+    [
+        (MAC, "TokenUpdate", [web.Response(), web.Response(status=410)]),
+        (MAC, "TokenUpdate", [web.Response(), *(web.Response(status=500) for _ in range(4))]),
+        (MAC_OF_A_NETWORK_USER, "UserAuthenticate", [web.Response(text="<html>")]),
+    ],
+    ids=["410", "500", "garbage"],
+)
+async def test_a_user_who_is_refused_has_no_channel_and_the_mac_stays_enrolled(
+    mdm: FakeMdm, seed: int, message: str, answers: list[web.Response]
+) -> None:
+    mdm.script(message, *answers)
+    async with running_fleet(seed=seed) as watched:
+        device = await enrolled(mdm, watched, ServerCapabilities=CAPABILITIES)
+        assert len(watched.of("trouble")) == 1
+        assert [channel.is_user for channel in device.channels] == [False]
+        assert watched.fleet.push(push(device.channels[0])) is None
+        await watched.fleet.settled(0)
+    assert len(mdm.of("Idle")) == 1
+
+
+async def test_a_user_who_is_let_in_by_a_renewal_is_reached_by_push(mdm: FakeMdm) -> None:
+    mdm.script("TokenUpdate", web.Response(), web.Response(status=410))
+    async with running_fleet(seed=MAC) as watched:
+        device = await enrolled(mdm, watched, ServerCapabilities=CAPABILITIES)
+        renewed = mdm.source(ServerCapabilities=CAPABILITIES)
+        mdm.command("InstallProfile", Payload=renewed.data)
+        watched.fleet.wake(device)
+        await watched.fleet.settled(0)
+        assert watched.fleet.push(push(device.channels[1])) is None
+
+
+async def test_401_to_a_bootstrap_token_ends_the_enrollment(mdm: FakeMdm) -> None:
+    mdm.script("SetBootstrapToken", web.Response(status=401))
+    async with running_fleet(seed=MAC) as watched:
+        await watched.fleet.enroll(mdm.source(ServerCapabilities=CAPABILITIES))
+        assert "401" in watched.of("failed")[0]["reason"]
 
 
 async def test_a_push_wakes_it_and_it_works_until_nothing_is_left(mdm: FakeMdm) -> None:
@@ -141,6 +194,40 @@ async def test_garbage_instead_of_a_command_ends_the_session(mdm: FakeMdm) -> No
         await watched.until(lambda: bool(watched.of("trouble")))
         assert "no command" in watched.of("trouble")[0]["reason"]
         assert device.status is Status.ENROLLED
+
+
+@pytest.mark.parametrize(
+    ("status", "renewal"),
+    [
+        (200, ["Authenticate", "TokenUpdate", "Acknowledged"]),
+        (400, ["Authenticate", "Error"]),
+    ],
+)
+async def test_it_reports_a_renewal_once_it_has_worked_or_failed(
+    mdm: FakeMdm, status: int, renewal: list[str]
+) -> None:
+    async with running_fleet() as watched:
+        device = await enrolled(mdm, watched)
+        mdm.command("InstallProfile", Payload=mdm.source().data)
+        mdm.command("ProfileList")
+        mdm.script("Authenticate", web.Response(status=status))
+        watched.fleet.wake(device)
+        await watched.fleet.settled(0)
+        assert device.status is Status.ENROLLED
+    assert [kind(each) for each in mdm.received[2:]] == ["Idle", *renewal, "Acknowledged"]
+    for failed in mdm.of("Error"):
+        assert failed["ErrorChain"][0]["ErrorCode"] == 4013
+        assert "Authenticate: HTTP 400" in watched.of("trouble")[0]["reason"]
+
+
+async def test_401_in_a_renewal_makes_it_leave(mdm: FakeMdm) -> None:
+    async with running_fleet() as watched:
+        device = await enrolled(mdm, watched)
+        mdm.command("InstallProfile", Payload=mdm.source().data)
+        mdm.script("Authenticate", web.Response(status=401))
+        watched.fleet.wake(device)
+        await watched.until(lambda: bool(watched.of("unenrolled")))
+    assert not [each for each in mdm.received if each.get("CommandUUID")]
 
 
 async def test_removing_the_profile_ends_in_a_check_out(mdm: FakeMdm) -> None:

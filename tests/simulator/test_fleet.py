@@ -86,6 +86,22 @@ async def test_a_renewed_identity_is_used_from_then_on(site: Site, api: Api) -> 
         assert not watched.of("trouble")
 
 
+async def test_what_waits_behind_a_renewal_is_answered_with_the_new_identity(
+    site: Site, api: Api
+) -> None:
+    async with running_fleet(site, seed=23) as watched:
+        await watched.fleet.enroll(await site.source(api, 1))
+        (device,) = watched.fleet.devices
+        udid = device.state.udid
+        watched.fleet.silence(udid)  # it comes when all is queued
+        assert (await api.post(f"/api/v1/devices/{udid}/renew-identity")).status == 202
+        waiting = [await api.queue(udid, "ProfileList", push=False) for _ in range(2)]
+        watched.fleet.wake(device)
+        await watched.fleet.settled(0)
+        assert [(await api.command(one))["status"] for one in waiting] == ["acknowledged"] * 2
+        assert not watched.of("trouble")
+
+
 async def test_another_profile_does_not_take_an_enrolled_device_over(site: Site, api: Api) -> None:
     async with running_fleet(site, seed=22) as watched:
         await watched.fleet.enroll(await site.source(api, 1))

@@ -41,7 +41,7 @@ from appliance.simulator.answers import (
     updates,
     users,
 )
-from appliance.simulator.answers.command import After, Answer, Call, Command, check
+from appliance.simulator.answers.command import After, Answer, Call, Command, check, refused
 from appliance.simulator.answers.profiles import adopt, unenroll
 from appliance.simulator.errors import Malformed, NotNow, Refusal, unknown_request
 from appliance.simulator.state import DeviceState
@@ -89,7 +89,7 @@ def answer(
     except Malformed:
         return Answer(status="CommandFormatError")
     except Refusal as refusal:
-        return Answer(status="Error", body={"ErrorChain": refusal.chain, **refusal.body})
+        return refused(refusal)
 
 
 def _run(call: Call, request_type: str) -> Answer:

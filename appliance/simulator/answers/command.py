@@ -26,14 +26,14 @@ NOWHERE: frozenset[Platform] = frozenset()
 
 
 class After(enum.Enum):
-    """What a device does once its answer is sent."""
+    """What a device does besides answering: once its answer is sent, but for RENEW."""
 
     NOTHING = "nothing"
     UNENROLL = "unenroll"  # check out; management is already removed from the state
     ERASE = "erase"  # becomes a new device
     RESTART = "restart"
     SHUT_DOWN = "shut down"
-    RENEW = "renew"  # enroll again with the MDM payload that is in the command
+    RENEW = "renew"  # first enroll again with the MDM payload that is in the command
     DECLARATIONS = "declarations"  # fetch declarations by check-in
 
 
@@ -92,6 +92,11 @@ class Command:
 def acknowledged(after: After = After.NOTHING, **body: Any) -> Answer:
     """Return the answer of a command that was carried out."""
     return Answer(status="Acknowledged", body=body, after=after)
+
+
+def refused(refusal: Refusal) -> Answer:
+    """Return the answer of a command that ends with Error."""
+    return Answer(status="Error", body={"ErrorChain": refusal.chain, **refusal.body})
 
 
 def check(command: Command, call: Call, request_type: str) -> None:
