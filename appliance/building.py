@@ -54,7 +54,7 @@ def build_services(
     backups = BackupService(database, directory, config)
     webhooks = WebhookService(database, Senders(database, config.webhook, vault))
     sessions = SessionService(database, config.auth)
-    commands = _commands(config, database, vault, repeats, push, live, webhooks)
+    commands = CommandService(database, vault, repeats, push.wake, live, webhooks)
     status = _status(config, database, push, ca, backups, tls, webhooks)
     profiles = Profiles(config.server, keys, push_certificates, lambda: tls.pair)
     enrolling = EnrollingService(database, config, profiles, push_certificates, repeats)
@@ -85,19 +85,6 @@ def build_services(
         tokens=TokenService(database),
         webhooks=webhooks,
     )
-
-
-def _commands(
-    config: Config,
-    database: Database,
-    vault: Vault,
-    repeats: Repeats,
-    push: PushService,
-    live: LiveEvents,
-    webhooks: WebhookService,
-) -> CommandService:
-    url = config.server.base_url
-    return CommandService(database, vault, repeats, push.wake, url, live, webhooks)
 
 
 def _status(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from appliance.errors import MalformedMessage
 from appliance.mdm.enrollment import MAX_PART_LENGTH, EnrollmentID
-from appliance.wire.plist import Plist, loads
+from appliance.wire.plist import Plist, loads_from_device
 
 DEVICE_ATTRIBUTES = ("UDID", "SERIAL", "PRODUCT")  # all that is asked for
 
@@ -26,7 +26,7 @@ def parse_attributes(content: bytes) -> DeviceAttributes:
     Source: Over-the-Air Profile Delivery and Configuration, "Phase 2"; MachineInfo, in "Device
     Management".
     """
-    body = loads(content)
+    body = loads_from_device(content)
     # A Mac also says which user asks; the device is meant all the same.
     device = EnrollmentID.from_plist(Plist({"UDID": body.text("UDID")}))
     serial_number = body.text("SERIAL")

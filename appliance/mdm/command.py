@@ -39,13 +39,16 @@ class ErrorChainItem:
     us_english_description: str = ""
 
     @classmethod
-    def from_plist(cls, item: Plist) -> ErrorChainItem:
-        """Read one item; what a device leaves out must not make it repeat its report forever."""
+    def from_plist(cls, item: Mapping[str, Value]) -> ErrorChainItem:
+        """Read one item, without what is missing or of another type: refused for its words about
+        a failure, a device would repeat its report forever.
+        """
+        code = item.get("ErrorCode")
         return cls(
-            error_code=item.integer("ErrorCode", 0),
-            error_domain=item.text("ErrorDomain", ""),
-            localized_description=item.text("LocalizedDescription", ""),
-            us_english_description=item.text("USEnglishDescription", ""),
+            error_code=code if type(code) is int else 0,
+            error_domain=_text(item, "ErrorDomain"),
+            localized_description=_text(item, "LocalizedDescription"),
+            us_english_description=_text(item, "USEnglishDescription"),
         )
 
 
@@ -87,8 +90,7 @@ def parse_result(body: Plist) -> CommandResult:
         command_uuid = None
     else:
         command_uuid = _command_uuid(body)
-    chain = tuple(ErrorChainItem.from_plist(item) for item in body.dictionaries("ErrorChain"))
-    return CommandResult(enrollment, status, command_uuid, chain, body)
+    return CommandResult(enrollment, status, command_uuid, _error_chain(body), body)
 
 
 def holds_secret(answer: bytes) -> bool:
@@ -103,8 +105,11 @@ def parse_command(payload: bytes) -> RawCommand:
     request_type = command.text("RequestType")
     if not 1 <= len(request_type) <= MAX_REQUEST_TYPE_LENGTH or not request_type.isprintable():
         raise MalformedMessage("is not the name of a command", key="Command.RequestType")
+    command_uuid = _command_uuid(body)
+    if command_uuid in (".", ".."):  # no address could name it: it means another one
+        raise MalformedMessage("is not a name", key="CommandUUID")
     return RawCommand(
-        command_uuid=_command_uuid(body),
+        command_uuid=command_uuid,
         request_type=request_type,
         command=command,
         payload=dumps(body),
@@ -128,6 +133,18 @@ _ADDRESS = "\t<key>CommandUUID</key>\n\t<string>{}</string>\n</dict>\n</plist>\n
 _UNADDRESSED = _ADDRESS.format("").encode()
 _STATUSES = {str(status): status for status in Status}
 _IDLE = Status.IDLE
+
+
+def _error_chain(body: Plist) -> tuple[ErrorChainItem, ...]:
+    chain = body.value.get("ErrorChain")
+    if not isinstance(chain, list):
+        return ()
+    return tuple(ErrorChainItem.from_plist(item) for item in chain if isinstance(item, dict))
+
+
+def _text(item: Mapping[str, Value], key: str) -> str:
+    value = item.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _command_uuid(body: Plist) -> str:

@@ -81,7 +81,7 @@ def event_of(
     else:
         if tally is not None:
             about["token_update_tally"] = tally
-        kind, message = "checkin_event", plist.loads(raw)
+        kind, message = "checkin_event", plist.loads_from_device(raw)
     about["url_params"] = {}
     about["raw_payload"] = without_secrets(message, raw)  # msgspec writes bytes as base64
     event = {"topic": topic, "event_id": event_id, "created_at": at, kind: about}

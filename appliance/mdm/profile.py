@@ -22,6 +22,7 @@ SERVER_CAPABILITIES = (
     "com.apple.mdm.token",
 )
 _MDM = "com.apple.mdm"
+_ENROLLS = ".appliance.enroll"
 _SEQUENCE = b"\x30"  # with which CMS begins
 SIGNING_AND_ENCRYPTION = 5  # the bits of "Key Usage": SCEP needs both
 
@@ -110,16 +111,19 @@ def enrollment_profile(profile: EnrollmentProfile) -> bytes:
     return _configuration(names, content, profile)
 
 
-def enrollment_profile_identifier(server_url: str) -> str:
-    """Return the identifier of the enrollment profile: removing it ends management."""
-    return _Names(server_url, "enroll").identifier
+def is_of_enrollment(identifier: str) -> bool:
+    """Tell whether a profile of this identifier enrolls a device: removing it ends management.
+
+    Whatever the server was called when it made it.
+    """
+    return identifier.endswith(_ENROLLS)
 
 
-def manages(profile: bytes, identifier: str) -> bool:
+def manages(profile: bytes) -> bool:
     """Tell whether a configuration profile, signed or not, has to do with who manages the device.
 
-    It does if it has this PayloadIdentifier, and so replaces the profile of that name, or if it
-    brings an MDM payload of its own. Nothing is verified.
+    It does if it is called as an enrollment profile of ours, and so replaces it, or if it brings
+    an MDM payload of its own. Nothing is verified.
 
     Raises:
         MalformedMessage: neither a property list nor a CMS message with one inside.
@@ -129,7 +133,7 @@ def manages(profile: bytes, identifier: str) -> bool:
     payloads = read.value.get("PayloadContent", [])
     if not isinstance(payloads, list) or "EncryptedPayloadContent" in read.value:
         return True  # nobody knows what it brings
-    return read.text("PayloadIdentifier") == identifier or any(
+    return is_of_enrollment(read.text("PayloadIdentifier")) or any(
         isinstance(payload, dict) and payload.get("PayloadType") == _MDM for payload in payloads
     )
 
@@ -149,7 +153,7 @@ class _Names:
         # Reverse-DNS as Apple recommends; an address stays in its order.
         address = ":" in host or host.replace(".", "").isdigit()
         labels = [host.replace(":", "-")] if address else host.split(".")[::-1]
-        self.identifier = ".".join([*labels, "appliance", kind])
+        self.identifier = ".".join(labels) + f".appliance.{kind}"
         self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"{server_url}#{kind}")
 
     def payload(self, kind: str, name: str, *, distinct: str = "") -> dict[str, Value]:

@@ -122,7 +122,7 @@ class AccountService:
             TooMany: this address, or strangers to this name, must wait.
             Busy: too many people sign in at this moment.
         """
-        key, now = folded(name)[: units.LONGEST_NAME], now_ms()
+        key, now = folded(name), now_ms()
         self._throttle.begin(address, key, now)
         user = await self._database.read(lambda db: users.find(db, key))
         if not await self._passwords.matches(password, user.password if user else None):

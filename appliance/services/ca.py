@@ -16,7 +16,7 @@ from appliance.config import ScepConfig
 from appliance.errors import NotAuthorized, NotFound, ScepRefused
 from appliance.scep import message as scep
 from appliance.services.channels import end_renewals
-from appliance.services.clock import MINUTE, now_ms, refuse_behind
+from appliance.services.clock import DAY, MINUTE, now_ms, refuse_behind
 from appliance.services.data_directory import Keys
 from appliance.services.revocations import RevocationList
 from appliance.services.rounds import Rounds, Steps
@@ -36,6 +36,8 @@ _Reply: TypeAlias = tuple[bytes, str | None]
 
 _LONG_MESSAGE = 8 * 1024  # devices send less; a stranger's takes 10 ms, and no device waits for it
 _RETRY_MS = 5 * MINUTE  # how long a lost reply may be asked for again
+_MOST_HEIRS = 5  # of a device, which asks with a new key each time that the reply is lost
+_MOST_A_DAY = 20  # certificates of a device; the revocation list must not be its to fill
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +239,8 @@ def _store(
         revoked_at=None,
     )
     store.add(db, issued, transaction_id=transaction_id)
+    if issued.issued_for is not None:
+        store.revoke_unused_for(db, issued.issued_for, now, keep=_MOST_HEIRS)
     if right.exchange_id is not None:
         exchanges.issued(db, right.exchange_id, issued.sha256)
     events.add(
@@ -276,6 +280,8 @@ def _renewed(db: Connection, current: Issued, wish: CertificateRequest, now: int
         raise NotAuthorized("the identity to renew belongs to no enrolled device")
     if bound.certificate_sha256 != current.sha256:
         raise NotAuthorized("the identity to renew has been replaced already")
+    if store.issued_to(db, bound.id, since=now - DAY, until=now) >= _MOST_A_DAY:
+        raise NotAuthorized("the identity has been renewed too often within a day")
     return current.enrollment_id
 
 

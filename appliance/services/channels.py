@@ -55,12 +55,16 @@ def keep(
     escrow.put(db, enrollment_id, kind, vault.seal(kind, enrollment_id, token), now)
 
 
-def end_renewals(db: Connection, device_id: str, now: int) -> None:
-    """Void what could still renew the device's identity: that ends, or has just been renewed.
+def end_renewals(db: Connection, device_id: str, now: int, *, but: bytes | None = None) -> None:
+    """Void what could still renew the device's identity: that ends, or is being renewed.
 
     Whoever had the former identity, a thief of it too, may have asked for more than one.
+
+    Args:
+        but: the SHA-256 of the one that has come to take its place.
     """
     certificates.revoke_unused_for(db, device_id, now)
+    certificates.revoke_heirs(db, device_id, now, but=but)
     links.void_challenges_for(db, device_id)
 
 

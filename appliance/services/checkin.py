@@ -32,7 +32,7 @@ from appliance.mdm.checkin import (
 )
 from appliance.mdm.declarations import answer_without_declarations
 from appliance.mdm.device import DeviceFacts
-from appliance.mdm.enrollment import EnrollmentType
+from appliance.mdm.enrollment import EnrollmentID, EnrollmentType
 from appliance.services.channels import end_channels, end_renewals, keep, take_token
 from appliance.services.clock import HOUR, now_ms
 from appliance.services.identity import check_dates
@@ -151,9 +151,8 @@ class CheckinService:
             certificates.bind(db, signer.sha256, device_id)
             tell(db)
             if verdict is _Admission.RENEWAL:
-                enrollments.rebind(db, device_id, signer.sha256, now)
-                end_renewals(db, device_id, now)
-                events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
+                # Until its TokenUpdate the device may go back to the identity that it had.
+                end_renewals(db, device_id, now, but=signer.sha256)
                 return None
             if known is not None:
                 end_channels(db, device_id, now)
@@ -161,8 +160,9 @@ class CheckinService:
                 db, message.enrollment, sha256=signer.sha256, topic=message.topic, now=now
             )
             devices.put_facts(db, device_id, _facts(message, exchange))
-            link = _reference(certificate.link_code)
-            events.add(db, "device.authenticated", now, enrollment_id=device_id, link=link)
+            if known is None or not known.is_current(signer.sha256) or _is_news(db, device_id, now):
+                link = _reference(certificate.link_code)
+                events.add(db, "device.authenticated", now, enrollment_id=device_id, link=link)
             return None
 
         refusal = await self._database.write(unit)
@@ -179,8 +179,10 @@ class CheckinService:
 
         def unit(db: Connection) -> None:
             enrollments.authorize(db, enrollment, signer.sha256, new_channel=True)
+            if not enrollment.is_user_channel:
+                _end_renewal(db, enrollment.id, signer.sha256, now)
             tally = take_token(db, self._vault, message, now)
-            if tally == 1:
+            if tally == 1 and not _is_told(db, enrollment):
                 link = _reference(certificates.link_code_of(db, signer.sha256))
                 events.add(db, "device.enrolled", now, enrollment_id=enrollment.id, link=link)
             tell(db, tally)
@@ -281,6 +283,30 @@ def _reference(link_code: str | None) -> str | None:
     return None if link_code is None else links.reference(link_code)
 
 
+def _end_renewal(db: Connection, device_id: str, sha256: bytes, now: int) -> None:
+    """Let an identity that the device has now proven to have take the place of the former one."""
+    if enrollments.rebind(db, device_id, sha256, now):
+        end_renewals(db, device_id, now)
+        events.add(db, "device.identity_renewed", now, enrollment_id=device_id)
+
+
+def _is_news(db: Connection, device_id: str, now: int) -> bool:
+    """Tell whether to note that a device begins again with the identity it has.
+
+    Once an hour: it can do so for ever, and what is noted is kept for long.
+    """
+    return not events.happened(
+        db, "device.authenticated", enrollment_id=device_id, since=now - HOUR
+    )
+
+
+def _is_told(db: Connection, enrollment: EnrollmentID) -> bool:
+    """Tell whether the channel has been noted as enrolled since its device began last."""
+    begun = events.last(db, "device.authenticated", enrollment.device_id)
+    enrolled = events.last(db, "device.enrolled", enrollment.id)
+    return begun is not None and enrolled is not None and begun.id < enrolled.id
+
+
 class _Admission(Enum):
     ENROLLMENT = auto()  # begins anew: queue and secrets of an earlier one are gone
     RENEWAL = auto()  # the same enrollment with a new identity: everything stays
@@ -327,8 +353,10 @@ def _judge(
     if known is not None and known.blocked:
         # Only the device itself may be told to drop its management.
         return _BLOCKED if known.is_current(certificate.sha256) else _BLOCKED_FOR_OTHERS
-    if certificate.enrollment_id is not None and (
-        known is None or not known.is_current(certificate.sha256)
+    is_bound = certificate.enrollment_id is not None
+    if is_bound and not (
+        (known is not None and known.is_current(certificate.sha256))
+        or enrollments.is_heir(db, device_id, certificate.sha256)
     ):
         return "the certificate belongs to an enrollment that has ended"
     if known is None:

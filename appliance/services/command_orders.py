@@ -18,7 +18,7 @@ from appliance.errors import (
 )
 from appliance.mdm.catalogue import build_command, catalogue, check_support
 from appliance.mdm.command import parse_command
-from appliance.mdm.profile import manages
+from appliance.mdm.profile import is_of_enrollment, manages
 from appliance.services.clock import HOUR, given_ms, wait_seconds
 from appliance.services.repeats import Request
 from appliance.store import certificates, devices, events, pushes
@@ -238,17 +238,17 @@ def check_device(
     return [*support.refusals, *support.warnings]
 
 
-def is_dangerous(request_type: str, command: Mapping[str, Any], management_profile: str) -> bool:
+def is_dangerous(request_type: str, command: Mapping[str, Any]) -> bool:
     """Tell whether a command locks, erases or lets go of its device.
 
     Args:
         command: as the device reads it.
-        management_profile: the identifier of the profile that makes devices ours.
     """
     if request_type == "RemoveProfile":
-        return command.get("Identifier") == management_profile
+        identifier = command.get("Identifier")
+        return isinstance(identifier, str) and is_of_enrollment(identifier)
     if request_type == "InstallProfile":
-        return _may_be(command.get("Payload"), management_profile)
+        return _may_be(command.get("Payload"))
     spec = catalogue().get(request_type)
     return spec is not None and spec.dangerous
 
@@ -265,12 +265,12 @@ def lets_go(db: Connection, request_type: str, target: Device) -> bool:
     )
 
 
-def _may_be(profile: object, identifier: str) -> bool:
+def _may_be(profile: object) -> bool:
     """Tell whether a profile touches the management of its device, as far as can be known."""
     if not isinstance(profile, bytes):
         return True
     try:
-        return manages(profile, identifier)
+        return manages(profile)
     except MalformedMessage:  # a device may read what we cannot
         return True
 

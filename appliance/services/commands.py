@@ -14,7 +14,6 @@ from appliance import logs
 from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.mdm.catalogue import build_command
 from appliance.mdm.command import CommandResult, Status, addressed, encode_command, holds_secret
-from appliance.mdm.profile import enrollment_profile_identifier
 from appliance.services.clock import now_ms
 from appliance.services.command_orders import (
     CommandOrder,
@@ -86,7 +85,6 @@ class CommandService:
         vault: Vault,
         repeats: Repeats,
         wake: Callable[[], None],
-        server_url: str,
         live: LiveEvents,
         webhooks: WebhookService,
     ) -> None:
@@ -97,7 +95,6 @@ class CommandService:
         self._payloads = Payloads(vault)
         self._repeats = repeats
         self._wake = wake
-        self._management_profile = enrollment_profile_identifier(server_url)
 
     async def report_and_next(
         self, signer: Signer, result: CommandResult, answer: bytes
@@ -134,8 +131,13 @@ class CommandService:
         self._live.command("connected", enrollment.id, following.uuid, following.request_type)
         return self._payloads.open(following.uuid, enrollment.id, following.payload)
 
-    async def enqueue(self, order: CommandOrder) -> list[Queued]:
+    async def enqueue(
+        self, order: CommandOrder, *, also: Callable[[Connection], None] | None = None
+    ) -> list[Queued]:
         """Queue one command for each target: all of them, or none.
+
+        Args:
+            also: is done in the same transaction.
 
         Raises:
             NotFound: an unknown target, by name.
@@ -148,10 +150,13 @@ class CommandService:
         if not order.targets or len(order.targets) > _MOST_TARGETS:
             raise InvalidRequest(f"name 1 to {_MOST_TARGETS} targets", pointer="/targets")
         now = now_ms()
-        moments = moments_of(order, now)
         prepared = await asyncio.to_thread(self._prepare, order)
 
         def queue(db: Connection) -> list[Queued]:
+            # Within what is done once: a repeat may come when the command has expired.
+            moments = moments_of(order, now)
+            if also is not None:
+                also(db)
             return self._queue(db, order, prepared, moments, now)
 
         def unit(db: Connection) -> list[Queued]:
@@ -276,7 +281,7 @@ class CommandService:
         has_own = draft.payload is None and draft.request_type == "ClearPasscode"
         return _Prepared(
             draft=draft,
-            dangerous=is_dangerous(draft.request_type, draft.command, self._management_profile),
+            dangerous=is_dangerous(draft.request_type, draft.command),
             written=None if has_own else self._payloads.write(draft, targets=len(order.targets)),
         )
 

@@ -161,7 +161,7 @@ class DeliveryService:
 
         The machine was off or asleep, and comes up before the receiver's; or the clock leapt.
         """
-        longest = max(*self._retries_ms, _LONGEST_PAUSE_MS) * _MOST_SPREAD
+        longest = max([*self._retries_ms, _LONGEST_PAUSE_MS]) * _MOST_SPREAD
         return before.retry_at is not None and now - before.retry_at.timestamp() * 1000 > longest
 
     def _disable(self, db: Connection, sent: Sent, before: WebhookState, now: int) -> str | None:

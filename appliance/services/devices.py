@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 from appliance.errors import InvalidRequest, NotFound
 from appliance.services.channels import end_channels
-from appliance.services.clock import MINUTE, now_ms
+from appliance.services.clock import HOUR, MINUTE, now_ms
 from appliance.services.paging import entries_before
 from appliance.store import devices, enrollments, events
 from appliance.store.database import Connection, Database
 from appliance.store.devices import Device, DeviceDetails
 from appliance.store.enrollments import Known
 from appliance.store.events import Event
+
+_RETURNS_WITHIN_MS = HOUR  # of being unblocked, as `device allow-reenrollment` has it
 
 
 class DeviceService:
@@ -82,11 +84,15 @@ class DeviceService:
         await self._decide(name, "device.blocked", act)
 
     async def unblock(self, name: str) -> None:
-        """Let a blocked device enroll again."""
+        """Let a blocked device go on, or enroll again if it has left."""
 
-        def act(db: Connection, device: Known, _now: int) -> bool:
+        def act(db: Connection, device: Known, now: int) -> bool:
+            if not device.blocked:
+                return False
             enrollments.set_blocked(db, device.id, None)
-            return device.blocked
+            # One that came meanwhile was told to leave, and its identity went with it.
+            enrollments.allow_reenrollment(db, device.id, now + _RETURNS_WITHIN_MS)
+            return True
 
         await self._decide(name, "device.unblocked", act)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.config import Config, ScepConfig
@@ -249,14 +248,10 @@ class EnrollingService:
         """Return the signed profile that installs our trust anchor, and nothing else."""
         return await self._profiles.trust()
 
-    async def renewal_profile(
-        self, enrollment_id: str, *, expires_at: int, also: Callable[[Connection], None]
-    ) -> bytes:
-        """Return a signed enrollment profile whose challenge is bound to one device.
+    async def renewal_profile(self) -> tuple[bytes, bytes]:
+        """Return a signed enrollment profile, and the SHA-256 of its challenge.
 
-        Args:
-            expires_at: of the challenge, Unix ms; the profile may wait for a device that sleeps.
-            also: is done in the transaction that stores the challenge.
+        That is good once the caller has stored it: together with what sends the profile.
 
         Raises:
             Conflict: `push_certificate.missing`.
@@ -264,17 +259,7 @@ class EnrollingService:
         """
         topic = await self._profiles.topic()
         challenge = new_challenge()
-        now = now_ms()
-
-        def unit(db: Connection) -> None:
-            also(db)
-            links.add_challenge(
-                db, challenge_sha256(challenge), link_code=None, issued_for=enrollment_id, now=now,
-                expires_at=expires_at,
-            )  # fmt: skip
-
-        await self._database.write(unit)
-        return await self._profiles.enrollment(topic, challenge)
+        return await self._profiles.enrollment(topic, challenge), challenge_sha256(challenge)
 
     async def _profile(self, *, link: EnrollmentLink | None, visit: str = "") -> bytes:
         topic = await self._profiles.topic()

@@ -20,7 +20,7 @@ _EVENTS_AT_ONCE = 20_000  # a minute: the writer is not held up, and 150 command
 _CLOCK_SEEN = "clock_seen"
 _LEAP_MS = 30 * DAY
 _BELIEVED_AFTER_SECONDS = 24 * 3600.0
-_STEP_BACK_MS = 10_000
+_STEP_MS = 10_000
 _LONGEST_PUSH_WAIT_MS = 25 * HOUR  # the rarest reminder, and a margin
 _LONGEST_HOLD_MS = MINUTE
 
@@ -44,12 +44,14 @@ class Housekeeping:
         """Do it once."""
         now = now_ms()
         offset, self._offset_ms = self._offset_ms, now - int(time.monotonic() * 1000)
-        stepped_back = offset is None or self._offset_ms < offset - _STEP_BACK_MS
+        stepped = offset is None or abs(self._offset_ms - offset) > _STEP_MS
+        if stepped:  # what the wrong time has passed over is looked through once more, too
+            self._pruned_until = 0
 
         def unit(db: Connection) -> tuple[int, int, bool]:
             links.void_expired(db, now)
             exchanges.forget_expired(db, now)
-            if stepped_back:
+            if stepped:
                 pushes.bring_forward(db, now=now, latest=now + _LONGEST_PUSH_WAIT_MS)
                 commands.release_by(db, latest=now + _LONGEST_HOLD_MS)
             if not self._believes(db, now):
@@ -64,6 +66,7 @@ class Housekeeping:
                 limit=_EVENTS_AT_ONCE,
                 before=now - _EVENTS_STAY_MS,
                 commands_before=now - _COMMAND_EVENTS_STAY_MS,
+                now=now,
             )
             return commands.expire(db, now), pruned_until, False
 

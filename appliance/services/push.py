@@ -77,6 +77,7 @@ class PushService:
         self._last_error: str | None = None
         self._pace = Pace(config.per_second)
         self._refused_until = 0.0  # monotonic
+        self._has_begun = False
         self.work = asyncio.Event()
 
     def wake(self) -> None:
@@ -96,7 +97,7 @@ class PushService:
         *,
         password: str | None = None,
         replace_topic: str | None = None,
-        account: str = "",
+        account: str | None = None,
     ) -> PushStatus:
         """Take a push certificate and its key in PEM; see `PushCertificates.store`."""
         pair = certificates.load_pair(certificate + b"\n" + key, password)
@@ -108,7 +109,7 @@ class PushService:
         *,
         password: str | None = None,
         replace_topic: str | None = None,
-        account: str = "",
+        account: str | None = None,
     ) -> PushStatus:
         """Take a push certificate as PKCS#12; see `PushCertificates.store`."""
         pair = certificates.load_pkcs12(content, password)
@@ -173,6 +174,9 @@ class PushService:
             return refused  # or each command would connect anew, to be refused
         if self._database.is_blocked:  # what becomes of a push could not be stored
             return _BLOCKED_SECONDS
+        if not self._has_begun:  # perhaps with another `push.host`, or on another network
+            await self._try_again()
+            self._has_begun = True
         room = self._pace.room(time.monotonic(), time.thread_time())
         if not room:
             return self._pace.wait_seconds
@@ -201,15 +205,18 @@ class PushService:
             await sender.close()
 
     async def _import(
-        self, pair: certificates.KeyPair, replace_topic: str | None, account: str
+        self, pair: certificates.KeyPair, replace_topic: str | None, account: str | None
     ) -> PushStatus:
         await self._certificates.store(pair, replace_topic=replace_topic, account=account)
         await self.close()  # the next push uses the new certificate; no restart
         self._last_error, self._refused_until = None, 0.0
-        now = now_ms()
-        await self._database.write(lambda db: pushes.retry_now(db, now))
+        await self._try_again()
         self.wake()
         return await self.status()
+
+    async def _try_again(self) -> None:
+        now = now_ms()
+        await self._database.write(lambda db: pushes.retry_now(db, now))
 
     async def _ready(self) -> apns.PushSender:
         async with self._sender_lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from appliance.errors import Conflict, InvalidRequest
@@ -89,9 +89,12 @@ class PushCertificates:
         pair: KeyPair,
         *,
         replace_topic: str | None,
-        account: str,
+        account: str | None,
     ) -> None:
         """Check and keep a push certificate.
+
+        Args:
+            account: the Apple Account that renews it; None: the one noted with this topic stays.
 
         Raises:
             InvalidRequest: it has no topic, is expired, or its key is another one's.
@@ -111,7 +114,7 @@ class PushCertificates:
             certificate=certificates.certificate_pem(pair.certificate, *pair.chain).decode(),
             sealed_key=self._vault.seal("push_key", _OWNER, certificates.key_pem(pair.key)),
             not_after=not_after,
-            account=account,
+            account=account or "",
             imported_at=now,
         )
 
@@ -119,11 +122,19 @@ class PushCertificates:
             orphans = enrollments.count_other_topics(db, topic)
             if orphans and replace_topic != topic:
                 raise _topic_conflict(topic, orphans)
-            push_certificate.put(db, stored)
+            push_certificate.put(db, _renewing(db, stored) if account is None else stored)
             events.add(db, "push_certificate.imported", now, data={"topic": topic})
 
         await self._database.write(unit)
         self._topic = topic
+
+
+def _renewing(db: Connection, stored: StoredPushCertificate) -> StoredPushCertificate:
+    """Return it with the account of the one that it renews; another topic is another account's."""
+    former = push_certificate.get(db)
+    if former is None or former.topic != stored.topic:
+        return stored
+    return replace(stored, account=former.account)
 
 
 def _topic_conflict(topic: str, orphans: int) -> Conflict:

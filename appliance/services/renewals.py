@@ -21,7 +21,7 @@ from appliance.services.command_orders import CommandOrder, Queued
 from appliance.services.commands import CommandService
 from appliance.services.enrolling import EnrollingService
 from appliance.services.housekeeping import has_leapt
-from appliance.store import devices, enrollments, events, pushes, renewals
+from appliance.store import devices, enrollments, events, links, pushes, renewals
 from appliance.store.database import Connection, Database, from_ms
 from appliance.store.renewals import Identity
 
@@ -147,14 +147,16 @@ class RenewalService:
     async def _queue(self, enrollment_id: str) -> Queued:
         now, command_uuid = now_ms(), str(uuid.uuid4())
         expires_at = now + _WAITS_MS
+        payload, challenge = await self._enrolling.renewal_profile()
 
         def note(db: Connection) -> None:
             renewals.put(db, enrollment_id, command_uuid, now)
+            links.add_challenge(
+                db, challenge, link_code=None, issued_for=enrollment_id, now=now,
+                expires_at=expires_at,
+            )  # fmt: skip
             events.add(db, "device.renewal_sent", now, enrollment_id=enrollment_id)
 
-        payload = await self._enrolling.renewal_profile(
-            enrollment_id, expires_at=expires_at, also=note
-        )
         order = CommandOrder(
             targets=[enrollment_id],
             request_type="InstallProfile",
@@ -165,7 +167,7 @@ class RenewalService:
             may_danger=True,  # it replaces the management profile, by one of ours
             confirmation=False,
         )
-        return (await self._commands.enqueue(order))[0]
+        return (await self._commands.enqueue(order, also=note))[0]
 
     def _renewal(self, identity: Identity, now: int) -> Renewal:
         state = self._state(identity, now)

@@ -22,7 +22,6 @@ from appliance.errors import (
 )
 from appliance.mdm.catalogue import catalogue
 from appliance.mdm.command import parse_command
-from appliance.mdm.profile import enrollment_profile_identifier
 from appliance.services import archive
 from appliance.services.archive import Manifest
 from appliance.services.backup_key import read_key
@@ -223,7 +222,7 @@ async def _settle(
     vault = Vault(keys.vault_key)
 
     def unit(db: Connection) -> tuple[Closed, list[RestoredCommand]]:
-        now, judge = now_ms(), _judge(db, vault, enrollment_profile_identifier(manifest.url))
+        now, judge = now_ms(), _judge(db, vault)
         closed = restored.close_doors(db, now, judge)
         data = {"backup_of": f"{manifest.created_at:%Y-%m-%d %H:%M} UTC", "held": closed.held}
         events.add(db, "backup.restored", now, data=data)
@@ -244,7 +243,7 @@ async def _translated(work: Awaitable[None]) -> None:
         raise BackupUnusable(error.problem, why=error.why, fix="use an older backup") from error
 
 
-def _judge(db: Connection, vault: Vault, management_profile: str) -> Judge:
+def _judge(db: Connection, vault: Vault) -> Judge:
     """Return what tells whether a command may go to its device a second time unasked.
 
     One that the catalogue does not know may do anything; a profile with a challenge that is
@@ -256,7 +255,7 @@ def _judge(db: Connection, vault: Vault, management_profile: str) -> Judge:
         if request_type not in catalogue():
             return True
         if request_type not in ("InstallProfile", "RemoveProfile"):
-            return is_dangerous(request_type, {}, management_profile)
+            return is_dangerous(request_type, {})
         device = devices.get(db, target)
         if device is not None and lets_go(db, request_type, device):
             return True
@@ -265,7 +264,7 @@ def _judge(db: Connection, vault: Vault, management_profile: str) -> Judge:
             parameters = parse_command(body).command.value
         except MalformedMessage:
             return True
-        return is_dangerous(request_type, parameters, management_profile)
+        return is_dangerous(request_type, parameters)
 
     return judge
 

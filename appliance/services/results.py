@@ -34,7 +34,8 @@ def apply_result(db: Connection, result: CommandResult, request_type: str, now: 
     updated = effect.update(facts, answer)
     if updated.is_erased:  # whoever answers is not
         updated = replace(updated, is_erased=False)
-    if updated != facts:
+    # What a user's channel says of the device must not give that another channel of its name.
+    if updated != facts and not result.enrollment.is_user_channel:
         devices.put_facts(db, result.enrollment.id, updated)
     # An answer says only what was asked, so what others said stays beside it.
     devices.put_answer(db, result.enrollment.id, effect.answer, said, _as_json(answer), now)

@@ -90,20 +90,13 @@ class Senders:
         receiver, now = added_receiver(url, given_key(secret)), now_ms()
 
         def unit(db: Connection) -> None:
-            known = webhooks.known(db)
-            if receiver.id in known:
-                raise _exists(receiver)
-            if len(known) >= MOST_RECEIVERS:
-                raise InvalidRequest(
-                    f"there are {MOST_RECEIVERS} receivers, as many as may be",
-                    why="each message of a device is stored once for each of them",
-                    fix="`appliance webhook rm` removes one",
-                )
             self._added.put(db, receiver, now)
             events.add(db, "webhook.added", now, data={"id": receiver.id, "by": by})
             webhooks.add_receiver(db, receiver.id)
 
         async with self._changing:
+            self._check_room(receiver)
+            await self._forget(receiver.id)  # what a removal left that was cut short
             await self._database.write(unit)
             self._take(receiver)
         return receiver, secret
@@ -148,10 +141,10 @@ class Senders:
             await self._database.write(unit)
             self._senders = {key: one for key, one in self._senders.items() if key != id_}
             self.changed.set()
-            while await self._database.write(partial(deliveries.clear, webhook_id=id_)):
-                pass
-            await self._database.write(partial(webhooks.remove, id_=id_))
-            await sender.close()
+            try:
+                await self._forget(id_)
+            finally:
+                await sender.close()
 
     def _added_sender(self, id_: str) -> DeliveryService:
         sender = self.get(id_)
@@ -163,6 +156,22 @@ class Senders:
                 fix="change `webhook.urls` or `webhook.secret_file`, then start the server again",
             )
         return sender
+
+    def _check_room(self, receiver: Receiver) -> None:
+        if receiver.id in self._senders:
+            raise _exists(receiver)
+        if len(self._senders) >= MOST_RECEIVERS:
+            raise InvalidRequest(
+                f"there are {MOST_RECEIVERS} receivers, as many as may be",
+                why="each message of a device is stored once for each of them",
+                fix="`appliance webhook rm` removes one",
+            )
+
+    async def _forget(self, id_: str) -> None:
+        """Forget a receiver with what waits for it: in pieces, as that may be much."""
+        while await self._database.write(partial(deliveries.clear, webhook_id=id_)):
+            pass
+        await self._database.write(partial(webhooks.remove, id_=id_))
 
     def _take(self, receiver: Receiver) -> None:
         # A new dictionary, because the writer's thread reads it.

@@ -17,6 +17,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 _ADDRESSES_PER_NAME = 4  # so many addresses may use up their attempts on one name
 _MOST_KEPT = 10_000
+_LONGEST_NAME = 64  # as it is kept here: what is typed for a name may be of any length
 
 
 class _Counts:
@@ -60,7 +61,7 @@ class SignInThrottle:
         Raises:
             TooMany: this one must not be looked at.
         """
-        where = place(address)
+        where, name = place(address), name[:_LONGEST_NAME]
         wait = self._by_address.wait_ms(where, now)
         if name and (name, where) not in self._trusted:
             wait = max(wait, self._by_name.wait_ms(name, now))
@@ -72,7 +73,7 @@ class SignInThrottle:
 
     def succeeded(self, address: Address | None, name: str) -> None:
         """Take the attempt back, and trust the address with this name from now on."""
-        where = place(address)
+        where, name = place(address), name[:_LONGEST_NAME]
         self._by_address.forget(where)
         self._by_name.take_back(name)
         self._trusted[(name, where)] = None

@@ -114,9 +114,34 @@ def revoke(db: Connection, sha256: bytes, *, reason: str, now: int) -> bool:
     return bool(changed)
 
 
-def revoke_unused_for(db: Connection, enrollment_id: str, now: int) -> None:
-    """Revoke what was issued to renew the enrollment's identity and has not come back yet."""
-    _revoke_unused(db, "issued_for", enrollment_id, "superseded", now)
+def revoke_unused_for(db: Connection, enrollment_id: str, now: int, *, keep: int = 0) -> None:
+    """Revoke what was issued to renew the enrollment's identity and has not come back yet.
+
+    Args:
+        keep: so many of them stay good, the last that were issued.
+    """
+    _revoke_unused(db, "issued_for", enrollment_id, "superseded", now, keep=keep)
+
+
+def revoke_heirs(db: Connection, enrollment_id: str, now: int, *, but: bytes | None) -> None:
+    """Revoke what has come back, and has not taken the place of the identity yet.
+
+    Args:
+        but: the SHA-256 of one that stays good.
+    """
+    db.execute(
+        """
+        UPDATE certificates
+           SET revoked_at = :now, revocation_reason = 'superseded'
+         WHERE enrollment_id = :id AND issued_for = :id AND revoked_at IS NULL
+           AND sha256 IS NOT :but
+           AND rowid > (SELECT used.rowid
+                          FROM enrollments AS device
+                          JOIN certificates AS used ON used.sha256 = device.certificate_sha256
+                         WHERE device.id = :id AND device.state = 'enrolled')
+        """,
+        {"id": enrollment_id, "now": now, "but": but},
+    )
 
 
 def revoke_unused_of(db: Connection, link_code: str, now: int) -> None:
@@ -169,20 +194,41 @@ def counts(db: Connection, now: int) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def issued_to(db: Connection, enrollment_id: str, *, since: int, until: int) -> int:
+    """Count what a device was issued, whether it has come with it or not."""
+    row = db.execute(
+        """
+        SELECT count(*)
+          FROM certificates
+         WHERE (enrollment_id = :id OR (enrollment_id IS NULL AND issued_for = :id))
+           AND issued_at BETWEEN :since AND :until
+        """,
+        {"id": enrollment_id, "since": since, "until": until},
+    ).fetchone()
+    return int(row[0])
+
+
 def is_of_another(db: Connection, enrollment_id: str) -> bool:
     """Tell whether the device has, or will come with, the identity that another server gave it."""
     issued = current_of(db, enrollment_id)
     return issued is None or issued.adopted
 
 
-def _revoke_unused(db: Connection, column: str, value: str, reason: str, now: int) -> None:
+def _revoke_unused(
+    db: Connection, column: str, value: str, reason: str, now: int, *, keep: int = 0
+) -> None:
+    # The order is that of the rows, as a clock may have been ahead when one of them was issued.
     db.execute(
         f"""
         UPDATE certificates
-           SET revoked_at = ?, revocation_reason = ?
-         WHERE enrollment_id IS NULL AND {column} = ? AND revoked_at IS NULL
+           SET revoked_at = :now, revocation_reason = :reason
+         WHERE rowid IN (SELECT rowid
+                           FROM certificates
+                          WHERE enrollment_id IS NULL AND {column} = :value AND revoked_at IS NULL
+                          ORDER BY rowid DESC
+                          LIMIT -1 OFFSET :keep)
         """,
-        (now, reason, value),
+        {"now": now, "reason": reason, "value": value, "keep": keep},
     )
 
 

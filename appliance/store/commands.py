@@ -123,7 +123,8 @@ def report(
     """Record what the device says of a command of its own channel.
 
     Returns the request type when the report finishes the command; None for Idle, NotNow, an
-    unknown UUID, and a command that is final already: repeating a report changes nothing.
+    unknown UUID, and a command that is final already: repeating a report changes nothing. One
+    that expired while the device had it is not: the device has carried it out.
     """
     command_uuid = result.command_uuid
     if command_uuid is None and result.status is Status.COMMAND_FORMAT_ERROR:
@@ -135,7 +136,8 @@ def report(
         """
         SELECT id, request_type, sealed
           FROM commands
-         WHERE uuid = ? AND enrollment_id = ? AND finished_at IS NULL
+         WHERE uuid = ? AND enrollment_id = ?
+           AND (finished_at IS NULL OR (status = 'expired' AND connected_at IS NOT NULL))
         """,
         (command_uuid, result.enrollment.id),
     ).fetchone()
@@ -143,7 +145,10 @@ def report(
         return None
     command_id, request_type, sealed = row
     if result.status is Status.NOT_NOW:
-        db.execute("UPDATE commands SET status = 'not_now' WHERE id = ?", (command_id,))
+        db.execute(
+            "UPDATE commands SET status = 'not_now' WHERE id = ? AND finished_at IS NULL",
+            (command_id,),
+        )
         return None
     _finish(db, command_id, result, now)
     if sealed:
@@ -198,13 +203,16 @@ def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
 
 
 def was_told_to_erase(db: Connection, enrollment_id: str, *, since: int) -> bool:
-    """Tell whether the device got EraseDevice after `since` and has not refused it."""
+    """Tell whether the device got EraseDevice after `since` and has not refused it.
+
+    One that expired counts as well: the device that it erased can answer no more.
+    """
     row = db.execute(
         """
         SELECT 1
           FROM commands
          WHERE enrollment_id = ? AND request_type = 'EraseDevice'
-           AND status IN ('sent', 'acknowledged') AND connected_at > ?
+           AND status IN ('sent', 'acknowledged', 'expired') AND connected_at > ?
         """,
         (enrollment_id, since),
     ).fetchone()

@@ -189,7 +189,7 @@ def find_id(db: Connection, name: str) -> str | None:
         SELECT e.id, e.state = 'enrolled'
           FROM devices AS d
           JOIN enrollments AS e ON e.id = d.enrollment_id
-         WHERE d.serial_number = :name
+         WHERE d.serial_number = :name AND e.device_id IS NULL
         """,
         {"name": name},
     ).fetchall()

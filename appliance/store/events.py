@@ -149,19 +149,22 @@ def of_link(db: Connection, link: str, *, limit: int) -> list[Event]:
     return [_event(row) for row in rows]
 
 
-def prune(db: Connection, *, after: int, limit: int, before: int, commands_before: int) -> int:
+def prune(
+    db: Connection, *, after: int, limit: int, before: int, commands_before: int, now: int
+) -> int:
     """Forget old events among the `limit` that follow the id `after`, and return where to go on.
 
-    What happened to a command is forgotten sooner: the command itself keeps it.
+    What happened to a command is forgotten sooner: the command itself keeps it. What a clock
+    that was ahead has dated in times to come is passed over.
     """
     last, over = after, []
     for id_, at, kind in db.execute(
         "SELECT id, at, kind FROM events WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
     ):
-        if at >= commands_before:
+        if commands_before <= at <= now:
             break
         last = id_
-        if at < before or kind in (_QUEUED, _FINISHED):
+        if at < before or (at <= now and kind in (_QUEUED, _FINISHED)):
             over.append((id_,))
     db.executemany("DELETE FROM events WHERE id = ?", over)
     return last

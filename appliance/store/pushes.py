@@ -26,7 +26,7 @@ SELECT p.enrollment_id, e.topic, e.push_token, e.push_magic, p.attempts, p.remin
        :now
   FROM pushes AS p
   JOIN enrollments AS e ON e.id = p.enrollment_id
- WHERE p.refused_at IS NULL AND e.state = 'enrolled' AND e.blocked_at IS NULL
+ WHERE e.state = 'enrolled' AND e.blocked_at IS NULL
 """
 
 
@@ -120,7 +120,7 @@ def due(db: Connection, now: int, *, limit: int) -> list[DuePush]:
 
     So a command for one device does not wait behind those for a fleet, and none waits for ever.
     """
-    due = f"{_DUE} AND p.due_at <= :now AND p.due_at IS NOT NULL"
+    due = f"{_DUE} AND p.due_at <= :now AND p.due_at IS NOT NULL AND p.refused_at IS NULL"
     values = {"now": now, "limit": limit}
     oldest = db.execute(f"{due} ORDER BY p.due_at LIMIT :limit", values).fetchall()
     if len(oldest) < limit:
@@ -133,7 +133,7 @@ def due(db: Connection, now: int, *, limit: int) -> list[DuePush]:
 
 
 def one(db: Connection, enrollment_id: str, now: int) -> DuePush | None:
-    """Return one channel, due or not; None if it cannot be pushed to."""
+    """Return one channel, due or refused or not; None if it cannot be pushed to."""
     row = db.execute(
         f"{_DUE} AND p.enrollment_id = :id AND e.push_token IS NOT NULL",
         {"now": now, "id": enrollment_id},
@@ -195,7 +195,7 @@ def accepted(
         """
         UPDATE pushes
            SET due_at = ?, attempts = 0, reminders = reminders + 1, sent_at = ?,
-               outcome = 'accepted', apns_id = ?
+               outcome = 'accepted', apns_id = ?, refused_at = NULL
          WHERE enrollment_id = ?
         """,
         (min(due, default=None), now, apns_id, push.enrollment_id),
@@ -217,12 +217,19 @@ def failed(db: Connection, enrollment_id: str, *, outcome: str, due_at: int, now
 
 
 def retry_now(db: Connection, now: int) -> None:
-    """Try again at once what did not get through: there is another certificate."""
-    db.execute("UPDATE pushes SET due_at = :now WHERE due_at > :now AND attempts > 0", {"now": now})
+    """Try again at once what did not get through or was refused: the reason may be gone."""
+    db.execute(
+        """
+        UPDATE pushes
+           SET due_at = :now, refused_at = NULL
+         WHERE refused_at IS NOT NULL OR (due_at > :now AND attempts > 0)
+        """,
+        {"now": now},
+    )
 
 
 def refused(db: Connection, push: DuePush, *, outcome: str, now: int) -> None:
-    """Apple refuses the token: no push until the device sends a TokenUpdate.
+    """Apple refuses it: no push until the device sends a TokenUpdate, or `retry_now`.
 
     One that arrived meanwhile brought another token, of which the refusal says nothing.
     """

@@ -44,17 +44,18 @@ def device_endpoint(
     return guarded
 
 
-def _refusal(request: web.BaseRequest, error: ApplianceError) -> web.Response:
+def refused_with(error: ApplianceError, *, path: str, address: str | None) -> int:
+    """Return the status that tells a device of `error`; the reason goes to the log."""
     status = status_of(error, DEVICE_STATUS)
-    logger.warning(
-        "device request refused",
-        extra={
-            logs.PATH: logged_path(request),
-            logs.STATUS: status,
-            logs.REASON: str(error),
-            logs.ADDRESS: request.remote,
-        },
-    )
+    fields = {
+        logs.PATH: path, logs.STATUS: status, logs.REASON: str(error), logs.ADDRESS: address,
+    }  # fmt: skip
+    logger.warning("device request refused", extra=fields)
+    return status
+
+
+def _refusal(request: web.BaseRequest, error: ApplianceError) -> web.Response:
+    status = refused_with(error, path=logged_path(request), address=request.remote)
     response = web.Response(status=status)
     seconds = random.randint(*_RETRY_SECONDS)  # noqa: S311 - jitter, not a secret
     set_retry_after(response, error, busy_seconds=seconds)

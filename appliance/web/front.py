@@ -2,9 +2,9 @@
 
 A connection begins here, and stays while it brings plain messages, one at a time: of MDM, with a
 signature, and of SCEP. With the first thing that is anything else it becomes aiohttp's for good,
-with all that was received and not answered: other requests and framings, and also what is refused,
-for the application refuses it again and gives the reasons. So what is understood here may be
-little, and is never the last word.
+with all that was received and not answered: other requests and framings, and also what is refused
+before it was acted on, for the application refuses it again and gives the reasons. So what is
+understood here may be little.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TypeAlias, cast
 
 from aiohttp import web
 
 from appliance.config import Config
+from appliance.errors import InvalidRequest, NotFound, UserChannelRefused
 from appliance.services import Services
 from appliance.web import mdm, scep
 from appliance.web.addresses import Address
@@ -30,6 +32,7 @@ from appliance.web.connections import (
     Connections,
     Watched,
 )
+from appliance.web.devices import refused_with
 from appliance.web.identity import signer_of
 from appliance.web.plain_message import PlainMessage, read_plain_message
 from appliance.web.scep import ScepLimit
@@ -71,10 +74,15 @@ class Front:
         """Return the response; raises what the application will have to refuse."""
         return await self._answers[message.start](message, address)
 
-    async def _mdm(self, message: PlainMessage, _address: Address | None) -> bytes:
-        async with self._admission:
-            signer = signer_of(message.signature, message.body)
-            body = await mdm.answer(self._services, message.content_type, signer, message.body)
+    async def _mdm(self, message: PlainMessage, address: Address | None) -> bytes:
+        try:
+            async with self._admission:
+                signer = signer_of(message.signature, message.body)
+                body = await mdm.answer(self._services, message.content_type, signer, message.body)
+        except (UserChannelRefused, InvalidRequest, NotFound) as error:
+            # It was acted on, and told to webhooks: the application would do so once more.
+            path = message.start.split()[1].decode()
+            return _refusal(refused_with(error, path=path, address=str(address or "")))
         return _response(mdm.content_type_of(body) if body else "", body)
 
     async def _ca_capabilities(self, _message: PlainMessage, _address: Address | None) -> bytes:
@@ -214,12 +222,17 @@ class _Connection(Watched):
         return self._answering
 
 
+def _refusal(status: int) -> bytes:
+    return _REFUSAL_HEAD % (status, HTTPStatus(status).phrase.encode(), _date(int(time.time())))
+
+
 def _response(content_type: str, body: bytes) -> bytes:
     return _HEADS[content_type] % (_date(int(time.time())), len(body)) + body
 
 
 # RFC 9110 section 6.6.1 wants the date.
 _EMPTY_HEAD = b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Length: %d\r\n\r\n"
+_REFUSAL_HEAD = b"HTTP/1.1 %d %b\r\nDate: %b\r\nContent-Length: 0\r\n\r\n"
 _HEADS = {
     kind: _EMPTY_HEAD.replace(b"\r\n\r\n", f"\r\nContent-Type: {kind}\r\n\r\n".encode())
     for kind in (mdm.XML, mdm.JSON, scep.CA_CAPABILITIES, scep.CA_CERTIFICATE, scep.PKI_MESSAGE)

@@ -57,9 +57,9 @@ async def answer(services: Services, content_type: str, signer: Signer, body: by
     a check-in has `MessageType`, a report has `Status`.
     """
     if len(body) <= SHORT_BODY:
-        message = plist.loads(body)
+        message = plist.loads_from_device(body)
     else:
-        message = await asyncio.to_thread(plist.loads, body)
+        message = await asyncio.to_thread(plist.loads_from_device, body)
     is_checkin = _is_checkin(content_type)
     if not is_checkin and kind_of(content_type) != _REPORT:
         is_checkin = "MessageType" in message

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,6 +41,7 @@ __all__ = [
     "PrivateKey",
     "PublicKey",
     "accepted_key",
+    "as_pem",
     "certificate_pem",
     "certificate_revocation_list",
     "described",
@@ -74,6 +77,14 @@ def new_serial_number() -> int:
 def fingerprint(certificate: x509.Certificate) -> bytes:
     """Return the SHA-256 of the certificate's DER: what an enrollment is bound to."""
     return certificate.fingerprint(hashes.SHA256())
+
+
+def as_pem(content: bytes, label: str) -> bytes:
+    """Return PEM as it is, and anything else as the DER of one block called `label`."""
+    if b"-----BEGIN" in content:
+        return content
+    lines = textwrap.fill(base64.b64encode(content).decode(), 64)
+    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n".encode()
 
 
 def shown_fingerprint(certificate: x509.Certificate) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 Value: TypeAlias = "str | int | float | bool | bytes | datetime | list[Value] | dict[str, Value]"
+Leaves: TypeAlias = Mapping[str, Callable[[str], Value]]  # make the value of an element with text
 
 MAX_DEPTH = 32
 
@@ -37,13 +38,10 @@ _WORDS: Mapping[str, Callable[[], Value]] = {
 }  # fmt: skip
 
 
-def read_plain(
-    data: bytes, leaves: Mapping[str, Callable[[str], Value]]
-) -> dict[str, Value] | None:
+def read_plain(data: bytes, leaves: Leaves) -> dict[str, Value] | None:
     """Return the dictionary in `data`, or None if it takes a closer look.
 
-    Args:
-        leaves: makes the value of an element with text; what it raises passes through.
+    What `leaves` raise passes through.
     """
     if len(data) > _LONGEST or not (data.startswith(_START) and data.endswith(_END)):
         return None
@@ -58,8 +56,7 @@ def read_plain(
 
 
 def _build(
-    lines: Iterable[tuple[str | None, str | None, str, str]],
-    leaves: Mapping[str, Callable[[str], Value]],
+    lines: Iterable[tuple[str | None, str | None, str, str]], leaves: Leaves
 ) -> Value | None:
     """Return the only value that the lines (key, leaf, its text; or a tag) make, None if none."""
     container: Any = []

@@ -12,7 +12,7 @@ from appliance.errors import MalformedMessage
 from appliance.wire.plain_plist import Value
 from appliance.wire.plist_reader import read
 
-__all__ = ["Json", "Plist", "Value", "dumps", "loads", "to_json"]
+__all__ = ["Json", "Plist", "Value", "dumps", "loads", "loads_from_device", "to_json"]
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json]"
 T = TypeVar("T")
@@ -23,6 +23,11 @@ _MISSING: Final = object()
 def loads(data: bytes) -> Plist:
     """Return the dictionary in an XML property list, or raise MalformedMessage; never fetches."""
     return Plist(read(data))
+
+
+def loads_from_device(data: bytes) -> Plist:
+    """Return the same of what a device sent; see `plist_reader.read` for what it may hold more."""
+    return Plist(read(data, from_device=True))
 
 
 def dumps(value: Value | Plist) -> bytes:
@@ -47,7 +52,7 @@ def to_json(value: Value | Plist) -> Json:
         case bytes():
             return base64.b64encode(value).decode("ascii")
         case datetime():
-            return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+            return value.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 class Plist:
@@ -145,14 +150,6 @@ class Plist:
         if not all(type(item) is str for item in items):
             raise MalformedMessage("not an array of strings", key=self._path + key)
         return [item for item in items if type(item) is str]
-
-    def dictionaries(self, key: str) -> list[Plist]:
-        """Return an `<array>` that holds nothing but `<dict>`; absent is empty."""
-        items = self.array(key, [])
-        if not all(type(item) is dict for item in items):
-            raise MalformedMessage("not an array of dictionaries", key=self._path + key)
-        path = f"{self._path}{key}."
-        return [Plist(item, path) for item in items if type(item) is dict]
 
     def _typed(self, key: str, kind: type, default: object = _MISSING) -> object:
         value = self.value.get(key, _MISSING)

@@ -9,30 +9,44 @@ from __future__ import annotations
 import binascii
 import math
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from xml.parsers import expat
 
 from appliance.errors import MalformedMessage
-from appliance.wire.plain_plist import APPLE_PROLOG, MAX_DEPTH, Value, read_plain
+from appliance.wire.plain_plist import APPLE_PROLOG, MAX_DEPTH, Leaves, Value, read_plain
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_TAGS = 500_000  # far above what a list of applications of 4 MiB holds
 
+_CONTROLS = bytes({*range(0x20)} - {*b"\t\n\r"})
+_CONTROLS_REPLACED = bytes.maketrans(_CONTROLS, b"?" * len(_CONTROLS))
 _APPLE_START = APPLE_PROLOG + b"<plist"
 
 
-def read(data: bytes) -> dict[str, Value]:
+def read(data: bytes, *, from_device: bool = False) -> dict[str, Value]:
     """Return the dictionary in an XML property list, or raise MalformedMessage.
 
     Accepts UTF-8 and Apple's usual DOCTYPE line, which is never fetched. Everything else that
     XML allows around a property list (entities, DTD subsets, attributes) is refused.
+
+    Args:
+        from_device: also take what Apple's encoder writes although no reader of XML or of dates
+            takes it, since a device whose report is refused sends it for ever: control characters
+            become "?", dates before or after what `datetime` holds its first or last, and reals
+            that are no number their text.
     """
-    plain = read_plain(data, _LEAVES)
-    return _read_any(data) if plain is None else plain
+    leaves = _DEVICES_LEAVES if from_device else _LEAVES
+    plain = read_plain(data, leaves)
+    if plain is not None:
+        return plain
+    if from_device:
+        # As bytes, because none of them is part of another character in UTF-8.
+        data = data.translate(_CONTROLS_REPLACED)
+        data = data.replace(b"\xef\xbf\xbe", b"?").replace(b"\xef\xbf\xbf", b"?")
+    return _read_any(data, leaves)
 
 
-def _read_any(data: bytes) -> dict[str, Value]:
+def _read_any(data: bytes, leaves: Leaves) -> dict[str, Value]:
     if data.startswith(b"bplist"):
         raise MalformedMessage("binary property lists are not accepted, send XML")
     # Expat believes a UTF-16 mark whatever encoding it is told.
@@ -43,7 +57,7 @@ def _read_any(data: bytes) -> dict[str, Value]:
     # Counted before parsing, in C: no message is half read before it turns out too large.
     if data.count(b"<") > MAX_TAGS:
         raise MalformedMessage(f"the property list has more than {MAX_TAGS} tags")
-    reader = _Reader()
+    reader = _Reader(leaves)
     parser = reader.parser()
     if data.startswith(_APPLE_START):
         # What devices send: nothing to check before <plist>, so expat need not read it.
@@ -68,9 +82,10 @@ def _read_any(data: bytes) -> dict[str, Value]:
 class _Reader:
     """Builds the value while expat walks the document; holds no reference to its parser."""
 
-    __slots__ = ("container", "key", "leaf", "mark", "root", "stack", "text")
+    __slots__ = ("container", "key", "leaf", "leaves", "mark", "root", "stack", "text")
 
-    def __init__(self) -> None:
+    def __init__(self, leaves: Leaves) -> None:
+        self.leaves = leaves
         self.root: Value | None = None
         self.stack: list[dict[str, Value] | list[Value] | None] = []
         self.container: dict[str, Value] | list[Value] | None = None
@@ -95,7 +110,7 @@ class _Reader:
             raise MalformedMessage(f"an element inside <{self.leaf}>")
         if attributes and (tag != "plist" or attributes != {"version": "1.0"}):
             raise MalformedMessage(f"unknown attribute of <{tag[:40]}>")
-        if tag in _LEAVES:
+        if tag in self.leaves:
             self.leaf = tag
             self.mark = len(self.text)
             return
@@ -130,7 +145,7 @@ class _Reader:
                 raise MalformedMessage("appears twice", key=text[:255])
             self.key = text
         else:
-            self.add(text if leaf == "string" else _LEAVES[leaf](text))
+            self.add(text if leaf == "string" else self.leaves[leaf](text))
 
     def leave_container(self) -> None:
         between = "".join(self.text)
@@ -190,6 +205,8 @@ _DECIMAL = re.compile(r"[+-]?[0-9]{1,20}")
 _HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]{1,16}")
 _REAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 _REAL_LENGTH = 400
+_NO_NUMBERS = ("nan", "+infinity", "-infinity", "infinity")
+_FAR_DATE = re.compile(r"(0000|-[0-9]{1,12}|[0-9]{5,12})-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z", re.ASCII)
 
 
@@ -219,6 +236,18 @@ def _date(text: str) -> datetime:
         except ValueError:
             pass
     raise MalformedMessage("a <date> is not YYYY-MM-DDThh:mm:ssZ")
+
+
+def _devices_real(text: str) -> float | str:
+    return text if text in _NO_NUMBERS else _real(text)
+
+
+def _devices_date(text: str) -> datetime:
+    far = _FAR_DATE.fullmatch(text)
+    if far is None:
+        return _date(text)
+    is_past = far[1] == "0000" or far[1].startswith("-")  # NSDate.distantPast is of the year 0
+    return (datetime.min if is_past else datetime.max).replace(microsecond=0, tzinfo=UTC)
 
 
 def _data(text: str) -> bytes:
@@ -253,7 +282,7 @@ def _false(text: str) -> bool:
     return False
 
 
-_LEAVES: dict[str, Callable[[str], Value]] = {
+_LEAVES: Leaves = {
     "string": str,
     "key": str,
     "integer": _integer,
@@ -263,3 +292,4 @@ _LEAVES: dict[str, Callable[[str], Value]] = {
     "true": _true,
     "false": _false,
 }
+_DEVICES_LEAVES: Leaves = {**_LEAVES, "real": _devices_real, "date": _devices_date}

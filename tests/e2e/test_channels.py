@@ -122,3 +122,19 @@ async def test_the_case_of_an_identifier_is_kept(api: Api) -> None:
     device = Device(api.session, udid="00008030-" + uuid.uuid4().hex[:16].lower() + "Ab")
     await device.enroll_from_profile(await api.profile())
     assert (await api.device(device.udid))["id"] == device.udid
+
+
+async def test_what_a_user_channel_says_of_its_device_names_no_other(
+    api: Api, device: Device
+) -> None:
+    user = device.user()
+    user_id = f"{device.udid}:{user.identification['UserID']}"
+    assert (await user.token_update()).status == 200
+    await api.queue(user_id, "DeviceInformation", parameters={"Queries": ["SerialNumber"]})
+    command = (await user.idle()).command
+    assert command is not None
+    await user.acknowledge(command, QueryResponses={"SerialNumber": device.serial_number})
+    assert (await api.device(device.serial_number))["id"] == device.id
+    shown = await api.device(user_id)
+    assert shown["serial_number"] is None
+    assert (await api.command(command.uuid))["status"] == "acknowledged"

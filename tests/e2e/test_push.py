@@ -47,11 +47,36 @@ async def test_a_burst_of_commands_is_one_push(woken: Woken) -> None:
     assert woken.pushes_to(device.token) == 1
 
 
-async def _refused(woken: Woken, device: Device) -> None:
+async def _refused(woken: Woken, device: Device, reason: str = "Unregistered") -> None:
     """Wait until the server has noted what Apple says of the device's token."""
     async with asyncio.timeout(60):
-        while "Unregistered" not in str((await woken.api.device(device.id))["push_outcome"]):
+        while reason not in str((await woken.api.device(device.id))["push_outcome"]):
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("mended_by", ["another certificate", "a restart", "an order"])
+async def test_a_refusal_that_was_not_the_devices_fault_is_not_for_ever(
+    woken: Woken, mended_by: str
+) -> None:
+    """Of a wrong certificate or host; a device that is not woken may not come for months."""
+    device = await woken.api.enroll()
+    woken.apns.script(device.token, ApnsAnswer(status=400, reason="TopicDisallowed"))
+    queued = await woken.api.queue(device.id)
+    await _refused(woken, device, "TopicDisallowed")
+
+    match mended_by:
+        case "another certificate":
+            assert await woken.import_certificate(woken.authority.push(woken.server.topic)) == 200
+        case "a restart":
+            assert await asyncio.to_thread(woken.server.stop) == 0
+            await asyncio.to_thread(woken.server.start)
+        case _:
+            assert (await woken.api.get(f"/v1/push/{device.id}")).status == 200
+    await woken.pushed(queued)
+    assert woken.pushes_to(device.token) == 2
+    assert (await woken.api.device(device.id))["push_outcome"] == "accepted"
+    await device.idle()
+    await woken.pushed(await woken.api.queue(device.id))
 
 
 async def test_an_unregistered_token_is_left_alone_until_the_device_renews_it(

@@ -37,6 +37,35 @@ async def test_the_identity_before_a_renewal_counts_no_more(api: Api, device: De
     assert (await device.authenticate()).status == 400
 
 
+async def test_a_renewal_that_the_device_takes_back_leaves_it_its_identity(
+    api: Api, device: Device
+) -> None:
+    """The answer to Authenticate is lost, or another payload of the profile fails."""
+    assert (await api.post(f"/api/v1/devices/{device.id}/renew-identity")).status == 202
+    command = (await device.idle()).command
+    assert command is not None
+    before = device.identity
+    await device.obtain_identity(command.payload["Payload"])
+    assert (await device.authenticate()).status == 200
+
+    begun, device.identity = device.identity, before
+    waiting = await api.queue(device.id)
+    reply = await device.error(command)
+    assert reply.status == 200
+    assert reply.command is not None and reply.command.uuid == waiting
+    assert (await device.token_update()).status == 200
+
+    device.identity = begun
+    assert (await device.idle()).status == 400, "only its TokenUpdate proves it"
+    assert (await device.authenticate()).status == 200, "it tries again"
+    assert (await device.set_bootstrap_token(b"bootstrap")).status == 200
+    assert (await device.token_update()).status == 200
+    assert (await device.idle()).status == 200
+    device.identity = before
+    assert (await device.idle()).status == 400
+    assert (await device.token_update()).status == 400
+
+
 async def test_a_forgotten_device_returns_by_a_link_and_not_by_its_old_identity(
     api: Api, device: Device
 ) -> None:

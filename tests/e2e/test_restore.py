@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from appliance.mdm.profile import enrollment_profile_identifier
 from tests.device import scep
 from tests.device.device import Device
 from tests.device.fixtures import start_server
@@ -104,7 +103,7 @@ async def test_h_03_every_dangerous_command_is_held_and_no_other(
     server, former = admin.server, Former(admin)
     device, moved = await admin.enroll(), await former.moved(UnlockToken=b"unlock")
     await former.expect(moved)
-    ours = enrollment_profile_identifier(server.url)
+    ours = "localhost.appliance.enroll"
     theirs = {"Identifier": "com.github.micromdm.micromdm.enroll"}
     harmless = plistlib.dumps(
         {

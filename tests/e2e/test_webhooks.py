@@ -141,6 +141,21 @@ def test_what_is_refused_is_not_told(server: RunningServer, receiver: Receiver) 
     ]  # fmt: skip
 
 
+async def test_what_is_understood_and_refused_is_told_once(
+    server: RunningServer, receiver: Receiver
+) -> None:
+    async with server.session() as session:
+        device = await Api(server, session).enroll()
+    for message, status in (("UserAuthenticate", 410), ("GetToken", 400)):
+        # As a device does, over a connection of its own: it is answered by the front.
+        async with server.session() as device.session:
+            sender = device.user() if message == "UserAuthenticate" else device
+            assert (await sender.check_in(message, TokenServiceType="x")).status == status
+        await asyncio.to_thread(until_all_is_sent, server)
+    assert receiver.topics[-2:] == ["mdm.UserAuthenticate", "mdm.GetToken"]
+    assert len(set(receiver.topics)) == len(receiver.topics)
+
+
 def test_events_survive_kill_9_and_a_receiver_that_is_away(
     server: RunningServer, receiver: Receiver
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.device.server import PROGRAM, RunningServer
+from tests.trust.timing import slowness
 
 _START_SECONDS = 3.0  # the promise is 0.8 s on an idle machine; a shared runner may be slow
 
@@ -49,7 +50,8 @@ def test_the_server_starts_soon(tmp_path: Path) -> None:
         assert server.stop() == 0
         return took
 
-    assert any(seconds() < _START_SECONDS for _ in range(5)), "a busy machine may let it wait, once"
+    limit = _START_SECONDS * slowness()
+    assert any(seconds() < limit for _ in range(5)), "a busy machine may let it wait, once"
 
 
 @pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"])

@@ -45,10 +45,14 @@ def targets(seeds: Seeds) -> Mapping[str, Target]:
     return {
         "plist": Target(kind="xml", seeds=seeds.messages, read=_plist),
         "checkin": Target(
-            kind="xml", seeds=seeds.messages, read=lambda data: parse_checkin(plist.loads(data))
+            kind="xml",
+            seeds=seeds.messages,
+            read=lambda data: parse_checkin(plist.loads_from_device(data)),
         ),
         "report": Target(
-            kind="xml", seeds=seeds.messages, read=lambda data: parse_result(plist.loads(data))
+            kind="xml",
+            seeds=seeds.messages,
+            read=lambda data: parse_result(plist.loads_from_device(data)),
         ),
         "attributes": Target(
             kind="xml",

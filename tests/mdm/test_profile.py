@@ -14,7 +14,6 @@ from appliance.mdm.profile import (
     ProfileService,
     TrustProfile,
     enrollment_profile,
-    enrollment_profile_identifier,
     identity_profile,
     manages,
     profile_service,
@@ -151,19 +150,28 @@ def test_the_challenge_stays_out_of_repr() -> None:
     assert "one-time" not in repr(ENROLL)
 
 
+def payload_identifier(profile: EnrollmentProfile) -> str:
+    identifier: str = plistlib.loads(enrollment_profile(profile))["PayloadIdentifier"]
+    return identifier
+
+
 def test_what_touches_the_management_is_found_signed_or_not() -> None:
     profile = enrollment_profile(ENROLL)
-    ours = enrollment_profile_identifier(ENROLL.server_url)
     signer = cms.Signer(identity=keys.self_signed(keys.name(("CN", "whoever"))))
     forms = [cms.signed_data(profile, [signer], indefinite=ber) for ber in (False, True)]
     for form in (profile, b"\xef\xbb\xbf" + profile, *forms):
-        assert manages(form, ours)
-        assert manages(form, "com.example.another"), "it brings an MDM payload"
+        assert manages(form)
+    theirs = {
+        "PayloadIdentifier": "com.example",
+        "PayloadContent": [{"PayloadType": "com.apple.mdm"}],
+    }
+    assert manages(plistlib.dumps(theirs)), "it brings an MDM payload"
     wifi = {"PayloadIdentifier": "com.example.wifi", "PayloadContent": [{"PayloadType": "wifi"}]}
-    assert not manages(plistlib.dumps(wifi), ours)
-    assert manages(plistlib.dumps(wifi), "com.example.wifi")
+    assert not manages(plistlib.dumps(wifi))
+    ours = payload_identifier(replace(ENROLL, server_url="https://former.example.com"))
+    assert manages(plistlib.dumps({**wifi, "PayloadIdentifier": ours})), "of a former name, too"
     for unknown in ({"PayloadContent": b"?"}, {"EncryptedPayloadContent": b"?"}):
-        assert manages(plistlib.dumps({**wifi, **unknown}), ours)
+        assert manages(plistlib.dumps({**wifi, **unknown}))
 
 
 @pytest.mark.parametrize(
@@ -172,14 +180,14 @@ def test_what_touches_the_management_is_found_signed_or_not() -> None:
 )
 def test_what_is_no_profile_is_not_judged(profile: bytes) -> None:
     with pytest.raises(MalformedMessage):
-        manages(profile, "com.example.mdm")
+        manages(profile)
 
 
 def test_the_identity_profile_brings_an_identity_and_replaces_no_other() -> None:
     made = plistlib.loads(identity_profile(ENROLL))
     assert [one["PayloadType"] for one in made["PayloadContent"]] == ["com.apple.security.scep"]
     assert payload(made, "com.apple.security.scep")["PayloadContent"]["Challenge"] == "one-time"
-    assert not manages(identity_profile(ENROLL), enrollment_profile_identifier(ENROLL.server_url))
+    assert not manages(identity_profile(ENROLL))
 
 
 def test_the_profile_service_stands_bare_and_hides_its_challenge() -> None:

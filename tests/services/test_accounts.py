@@ -98,3 +98,9 @@ async def test_a_flood_is_refused_instead_of_waiting_for_ever(accounts: AccountS
     ]
     outcomes = await asyncio.gather(*attempts, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {Busy, SignInRefused}
+
+
+async def test_a_name_that_grows_when_its_case_is_folded_signs_in(accounts: AccountService) -> None:
+    name = "ß" * 40
+    await accounts.add_user(name, PASSWORD)
+    assert (await accounts.sign_in(name, PASSWORD, HOME)).user == name

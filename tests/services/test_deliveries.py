@@ -324,3 +324,14 @@ async def test_the_log_of_a_fast_receiver_is_forgotten_in_pieces_that_hold_up_no
     assert max(rows for rows, _ in pieces) <= 250
     assert max(size for _, size in pieces) <= 2 << 20
     assert line.receiver.received == []
+
+
+async def test_without_a_list_of_retries_each_event_is_tried_once(line: Line) -> None:
+    line.with_(replace(line.config, retries=()))
+    line.receiver.behave = answer(500)
+    await line.put("a1", "b1", "c1")
+    for _ in range(3):
+        await line.run()
+        line.clock.now += HOUR
+    state = await line.state()
+    assert (state.waiting, state.failed) == (0, 3)

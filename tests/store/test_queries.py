@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from appliance.errors import NotAuthorized
+from appliance.mdm.command import CommandResult, Status
 from appliance.mdm.enrollment import EnrollmentID, EnrollmentType
 from appliance.store import (
     activity,
     certificates,
     command_records,
     commands,
+    devices,
     enrollments,
     events,
     exchanges,
@@ -50,6 +52,11 @@ _PUSH = pushes.DuePush(
     newest_command=1, as_of=1,
 )  # fmt: skip
 
+_REPORT = CommandResult(
+    enrollment=EnrollmentID("A", None, EnrollmentType.DEVICE), status=Status.ACKNOWLEDGED,
+    command_uuid="U", error_chain=(),
+)  # fmt: skip
+
 
 def _hear(db: Connection, enrollment: EnrollmentID) -> None:
     with suppress(NotAuthorized):
@@ -65,12 +72,15 @@ _HOT = {
     "next command": lambda db: commands.next_command(db, "A", idle=True, now=1),
     "after NotNow": lambda db: commands.next_command(db, "A", idle=False, now=1),
     "backlog": lambda db: commands.backlog(db, "A", 1),
+    "report": lambda db: commands.report(db, _REPORT, b"", 1),
+    "told to erase": lambda db: commands.was_told_to_erase(db, "A", since=0),
     "history": lambda db: command_records.history(db, "A", before=9, limit=50, now=1),
     "command by uuid": lambda db: command_records.find(db, "U", 1),
     "command finished": lambda db: commands.finished(db, "U", 1),
     "expiry": lambda db: commands.expire(db, 1),
     "device speaks": lambda db: _hear(db, EnrollmentID("A", None, EnrollmentType.DEVICE)),
     "user speaks": lambda db: _hear(db, EnrollmentID("A:B", "A", EnrollmentType.USER)),
+    "device by name": lambda db: devices.find_id(db, "N"),
     "channels": lambda db: enrollments.channels(db, "A"),
     "certificate": lambda db: certificates.by_sha256(db, b"1"),
     "transaction": lambda db: certificates.by_transaction(db, "T", b"1", since=0),
@@ -92,6 +102,10 @@ _HOT = {
     "certificate of an exchange": lambda db: exchanges.issued(db, 1, b"1"),
     "expired exchanges": lambda db: exchanges.forget_expired(db, 1),
     "unused certificates of a device": lambda db: certificates.revoke_unused_for(db, "A", 1),
+    "the last of them": lambda db: certificates.revoke_unused_for(db, "A", 1, keep=5),
+    "heirs of an identity": lambda db: certificates.revoke_heirs(db, "A", 1, but=b"1"),
+    "one of them": lambda db: enrollments.is_heir(db, "A", b"1"),
+    "certificates of a device": lambda db: certificates.issued_to(db, "A", since=0, until=1),
     "challenges for a device": lambda db: links.void_challenges_for(db, "A"),
     "expired challenges": lambda db: links.void_expired(db, 1),
 }

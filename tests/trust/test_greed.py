@@ -38,6 +38,24 @@ async def test_a_device_has_no_more_users_than_end_in_a_moment(api: Api, device:
     assert (await device.check_out()).status == 200
 
 
+async def test_beginning_again_and_again_is_noted_once(api: Api, device: Device) -> None:
+    user = device.user()
+
+    def noted() -> int:
+        with opened(api.server.data) as db:
+            query = "SELECT count(*) FROM events WHERE enrollment_id LIKE ? || '%'"
+            (count,) = db.execute(query, (device.id,)).fetchone()
+        return int(count)
+
+    assert (await user.token_update()).status == 200
+    before = noted()
+    for _ in range(5):
+        assert (await device.authenticate()).status == 200
+        assert (await device.token_update()).status == 200
+        assert (await user.token_update()).status == 200
+    assert noted() == before
+
+
 async def test_what_a_device_says_of_itself_does_not_grow_for_ever(
     api: Api, device: Device
 ) -> None:

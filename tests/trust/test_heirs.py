@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.simulator import keys
 from appliance.simulator.keys import Identity
 from tests.device.device import Device
 from tests.device.scep import ScepFailure
@@ -14,6 +15,13 @@ async def heir_of(authority: Authority, device: Device) -> Identity:
     """A renewed identity that the device keeps to itself."""
     assert device.identity is not None
     return await authority.client.renew(device.identity)
+
+
+async def valid(authority: Authority) -> int:
+    """Certificates in force, of all devices."""
+    shown = await authority.api.get("/api/v1/certificate-authority")
+    count: int = shown.json["valid"]
+    return count
 
 
 async def renewal_profile(authority: Authority, device: Device) -> bytes:
@@ -54,6 +62,37 @@ async def test_a_16_an_identity_that_has_ended_leaves_no_heirs(
 
 
 @ENDS
+async def test_a_16_nor_one_that_has_begun_to_take_its_place(
+    authority: Authority, how: str
+) -> None:
+    device = await authority.api.enroll()
+    heir = await heir_of(authority, device)
+    device.identity, before = heir, device.identity
+    assert (await device.authenticate()).status == 200
+    device.identity = before
+    await ended_by(authority, device, how)
+    device.identity = heir
+    assert (await device.token_update()).status == 400
+    assert (await device.authenticate()).status == 400
+    assert (await device.idle()).status == 400
+
+
+async def test_a_16_of_two_that_have_begun_the_last_is_good(authority: Authority) -> None:
+    device = await authority.api.enroll()
+    heirs = []
+    for _ in range(2):
+        heirs.append(await heir_of(authority, device))
+        own, device.identity = device.identity, heirs[-1]
+        assert (await device.authenticate()).status == 200
+        device.identity = own
+    device.identity = heirs[0]
+    assert (await device.token_update()).status == 400
+    device.identity = heirs[1]
+    assert (await device.token_update()).status == 200
+    assert (await device.idle()).status == 200
+
+
+@ENDS
 async def test_a_16_nor_can_a_profile_of_before_be_used(authority: Authority, how: str) -> None:
     device = await authority.api.enroll()
     profile = await renewal_profile(authority, device)
@@ -87,7 +126,23 @@ async def test_b_12_of_two_heirs_the_first_to_come_is_the_only_one(authority: Au
     device.identity = second
     assert (await device.authenticate()).status == 400
     device.identity = first
+    assert (await device.token_update()).status == 200
     assert (await device.idle()).status == 200
+
+
+async def test_b_12_a_device_renews_its_identity_so_often_and_keeps_it_then(
+    authority: Authority,
+) -> None:
+    device = await authority.api.enroll()
+    assert device.identity is not None
+    before, key = authority.count(), keys.rsa_key()
+    heirs = [await authority.client.renew(device.identity, key=key) for _ in range(19)]
+    with pytest.raises(ScepFailure):
+        await authority.client.renew(device.identity, key=key)
+    assert authority.count() - before == 19, "20 a day, with the one that it has"
+    assert (await device.idle()).status == 200
+    device.identity = heirs[-1]
+    assert (await device.authenticate()).status == 200
 
 
 async def test_b_03_a_certificate_of_a_revoked_link_enrolls_nothing(authority: Authority) -> None:
@@ -98,3 +153,20 @@ async def test_b_03_a_certificate_of_a_revoked_link_enrolls_nothing(authority: A
     assert (await authority.api.delete(f"/api/v1/enrollment-links/{link.code}")).status == 200
     assert (await late.authenticate()).status == 400
     assert (await device.idle()).status == 200, "who has enrolled stays"
+
+
+async def test_b_12_a_device_has_a_few_heirs_and_the_last_is_good(authority: Authority) -> None:
+    """It asks with a new key when the reply is lost; whoever has its identity could for ever."""
+    device = await authority.api.enroll()
+    before = await valid(authority)
+    first, *_, last = [await heir_of(authority, device) for _ in range(7)]
+    assert await valid(authority) - before == 5
+    assert (await device.idle()).status == 200, "the identity in use is none of them"
+    own, device.identity = device.identity, first
+    assert (await device.authenticate()).status == 400
+    device.identity = own
+    assert (await device.idle()).status == 200, "and stays when one of them is refused"
+    device.identity = last
+    assert (await device.authenticate()).status == 200
+    assert (await device.token_update()).status == 200
+    assert (await device.idle()).status == 200

@@ -29,6 +29,7 @@ from tests.device.scep import Options, ScepClient
 from tests.device.server import PROGRAM, Api, RunningServer
 from tests.programs import program
 from tests.trust.rounds import record, rounds, spread
+from tests.trust.timing import slowness
 from tests.trust.witness import Witness, copy_of, until_lost
 
 CLIENTS = 8
@@ -133,7 +134,8 @@ async def test_e_01_e_03_nothing_that_was_answered_is_lost_to_kill_9(mortal: Run
     assert witness.erases
     assert len(set(witness.certificates)) == len(witness.certificates)
     # Of the processor: how long one waits for it is the machine's affair.
-    assert statistics.median(office.start_seconds) < READY_SECONDS, office.start_seconds
+    limit = READY_SECONDS * slowness()
+    assert statistics.median(office.start_seconds) < limit, office.start_seconds
     record(
         "E-01/E-03 kill -9 at work", rounds=rounds(10), confirmed=witness.confirmed,
         acknowledged=len(witness.acknowledged), certificates=len(witness.certificates), lost=0,

@@ -119,16 +119,45 @@ _SHAPES = {
     "UTF-16": _idle().decode().replace("UTF-8", "UTF-16").encode("utf-16"),
     "another encoding": _idle().replace(b"UTF-8", b"ISO-8859-1"),
     "broken UTF-8": _idle(b"<key>K</key><string>\xc3\x28</string>"),
-    "a NUL": _idle(b"<key>K</key><string>a\0b</string>"),
     "digits of another script": _idle("<key>K</key><integer>٤٢</integer>".encode()),
     "an integer with underscores": _idle(b"<key>K</key><integer>1_000</integer>"),
-    "not a number": _idle(b"<key>K</key><real>nan</real>"),
     "an infinite one": _idle(b"<key>K</key><real>inf</real>"),
     "a huge hexadecimal one": _idle(b"<key>K</key><integer>0x" + b"f" * 100_000 + b"</integer>"),
     "no date": _idle(b"<key>K</key><date>2026-02-30T00:00:00Z</date>"),
     "empty": b"",
     "JSON": b'{"Status": "Idle", "UDID": "%UDID%"}',
 }
+
+
+_APPLES = {
+    "a NUL": b"<string>Primary\0</string>",
+    "an escape": b"<string>\x1b]0;x</string>",
+    "no character": b"<string>\xef\xbf\xbf</string>",
+    "the distant past": b"<date>0000-12-30T00:00:00Z</date>",
+    "the distant future": b"<date>11476-01-01T00:00:00Z</date>",
+    "not a number": b"<real>nan</real>",
+    "infinity": b"<real>+infinity</real>",
+}
+
+
+@pytest.mark.parametrize("value", _APPLES.values(), ids=_APPLES.keys())
+async def test_what_apples_encoder_writes_does_not_block_the_queue(
+    api: Api, device: Device, value: bytes
+) -> None:
+    """No reader of XML takes it; but refused, the device sends the same report for ever."""
+    uuid = await api.queue(device.id, "DeviceInformation", parameters={"Queries": ["OSVersion"]})
+    behind = await api.queue(device.id, "ProfileList")
+    command = (await device.idle()).command
+    assert command is not None and command.uuid == uuid
+    report = {**device.identification, "Status": "Acknowledged", "CommandUUID": uuid}
+    body = plistlib.dumps({**report, "QueryResponses": {"OSVersion": "27.1", "Other": "@"}})
+    body = body.replace(b"<string>@</string>", value)
+    reply = await device.send(device.server_url, body, content_type=REPORT)
+    assert reply.status == 200
+    assert reply.command is not None and reply.command.uuid == behind
+    shown = await api.command(uuid)
+    assert shown["status"] == "acknowledged"
+    assert shown["result"]["QueryResponses"]["OSVersion"] == "27.1"
 
 
 @pytest.mark.parametrize("body", _SHAPES.values(), ids=_SHAPES.keys())

@@ -32,14 +32,14 @@ async def shortest(measured: Callable[[], Awaitable[float]], *, below: float) ->
     tried = []
     for _ in range(ATTEMPTS):
         seconds = await measured()
-        if seconds < below or seconds < below * _slowness():
+        if seconds < below or seconds < below * slowness():
             return
         tried.append(seconds)
         await asyncio.sleep(PAUSE_SECONDS)
-    raise AssertionError(f"took {min(tried):.3f} s, limit {below} s; {_slowness():.1f} times slow")
+    raise AssertionError(f"took {min(tried):.3f} s, limit {below} s; {slowness():.1f} times slow")
 
 
-def _slowness() -> float:
+def slowness() -> float:
     """Return how many times longer than there a loop takes here and now; 1 at least."""
     started, total = time.monotonic(), 0
     for turn in range(_TURNS):

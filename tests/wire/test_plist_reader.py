@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import MalformedMessage
 from appliance.wire.plain_plist import MAX_DEPTH
-from appliance.wire.plist import loads, to_json
+from appliance.wire.plist import loads, loads_from_device, to_json
 from appliance.wire.plist_reader import MAX_TAGS
 
 CAPTURES = Path(__file__).parents[2] / ".." / "shared" / "captures"
@@ -298,6 +298,57 @@ def test_other_reals_are_refused(text: str) -> None:
 )
 def test_other_dates_are_refused(text: str) -> None:
     refuse(entry(f"<date>{text}</date>"))
+
+
+@pytest.mark.parametrize("character", [*map(chr, {*range(0x20)} - {9, 10, 13}), "\ufffe", "\uffff"])
+def test_of_a_device_a_character_that_xml_forbids_is_a_question_mark(character: str) -> None:
+    text = f"a{character}\u00e9\u3042"
+    for body in (entry(f"<string>{text}</string>"), plistlib.dumps({"K": "@"})):
+        forbidden = body.replace(b"@", text.encode())
+        assert loads_from_device(forbidden).value == {"K": "a?\u00e9\u3042"}
+        refuse(forbidden)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("0000-12-30T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+        ("-001-12-30T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+        ("11476-01-01T00:00:00Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2024-02-29T01:02:03Z", datetime(2024, 2, 29, 1, 2, 3, tzinfo=UTC)),
+    ],
+)
+def test_of_a_device_dates_beyond_what_python_holds_are_read(text: str, read: datetime) -> None:
+    for body in (entry(f"<date>{text}</date>"), apples(f"<date>{text}</date>")):
+        assert loads_from_device(body).value == {"K": read}
+
+
+@pytest.mark.parametrize("text", ["nan", "+infinity", "-infinity"])
+def test_of_a_device_a_real_that_is_no_number_is_its_text(text: str) -> None:
+    for body in (entry(f"<real>{text}</real>"), apples(f"<real>{text}</real>")):
+        assert loads_from_device(body).value == {"K": text}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "<date>0000-12-30</date>",
+        "<date>2024-13-01T00:00:00Z</date>",
+        "<real>none</real>",
+        "<real/>",
+        "<string>&#0;</string>",
+    ],
+)
+def test_of_a_device_all_else_is_refused_as_before(value: str) -> None:
+    with pytest.raises(MalformedMessage):
+        loads_from_device(entry(value))
+    with pytest.raises(MalformedMessage):
+        loads_from_device(entry("<string>x</string>").decode().encode("utf-16"))
+
+
+def apples(value: str) -> bytes:
+    """As Apple's encoder writes it."""
+    return plistlib.dumps({"K": "@"}).replace(b"<string>@</string>", value.encode())
 
 
 def test_c_12_base64_is_strict() -> None:

@@ -136,7 +136,7 @@ def _result(body: bytes | None, *, reveal: bool) -> dict[str, Any] | None:
     if body is None:
         return None
     try:
-        value = plist.to_json(plist.loads(body))
+        value = plist.to_json(plist.loads_from_device(body))
     except MalformedMessage:  # it was read when it was stored, under an earlier release
         return None
     assert isinstance(value, dict)  # noqa: S101 - the root of every answer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import textwrap
 from dataclasses import asdict
 
 from aiohttp import web
@@ -26,6 +25,7 @@ from appliance.web.api.schema import (
     PushTestAnswer,
 )
 from appliance.web.bodies import media_type
+from appliance.wire.certificates import as_pem
 
 # No block reaches into the next one, or each of many without an end would be looked for in all.
 _BLOCK = re.compile(
@@ -117,8 +117,7 @@ def _pem(text: str, label: str, pointer: str) -> bytes:
         der = base64.b64decode("".join(text.split()), validate=True)
     except ValueError as error:
         raise InvalidRequest("neither PEM nor DER in base64", pointer=pointer) from error
-    lines = textwrap.fill(base64.b64encode(der).decode(), 64)
-    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n".encode()
+    return as_pem(der, label)
 
 
 _PATH = "/api/v1/push-certificate"

@@ -68,7 +68,7 @@ class ImportQuery(Body):
     """What JSON bodies carry as fields, for a raw PEM body."""
 
     replace_topic: str | None = None
-    account: str = ""
+    account: str | None = None
 
 
 class DeviceAnswer(Answer):
@@ -224,14 +224,17 @@ class LinkAnswer(Answer):
 
 
 class PushCertificateBody(Body):
-    """`certificate` and `private_key` (PEM, or DER in base64), or `pkcs12` (base64)."""
+    """`certificate` and `private_key` (PEM, or DER in base64), or `pkcs12` (base64).
+
+    Without `account`, a renewed certificate keeps the one that was noted.
+    """
 
     certificate: str | None = None
     private_key: str | None = None
     pkcs12: bytes | None = None
     password: str | None = None
     replace_topic: str | None = None
-    account: str = ""
+    account: str | None = None
 
 
 class PushCertificateAnswer(Answer):

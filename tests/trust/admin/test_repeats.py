@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -151,3 +152,14 @@ async def test_d_24_a_form_that_is_pressed_twice_makes_one_link(office: Office) 
     assert count(office.api, "enrollment_links") == 1
     assert (await office.browser.submit("/enrollment", {**fields, "uses": "3"})).status == 303
     assert count(office.api, "enrollment_links") == 2
+
+
+async def test_d_24_a_repeat_is_answered_when_the_command_has_expired(api: ApiClient) -> None:
+    api.enroll("one")
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    order = {**ORDER, "expires_at": soon.isoformat()}
+    first = await post(api, COMMANDS, order, "k")
+    assert first.status == 202
+    await asyncio.sleep(1.1)
+    assert (await post(api, COMMANDS, order, "k")).text == first.text
+    assert (await post(api, COMMANDS, order, "k2")).status == 422, "a new order is too late"
