@@ -84,7 +84,9 @@ def _explain(error: Exception) -> int:
             return FAILED
         case _:
             traceback.print_exception(error)
-            click.echo(f"error[internal]: {error!r}", err=True)
+            # The repr of a UnicodeError holds all of what was read, which may be a secret.
+            what = type(error).__name__ if isinstance(error, UnicodeError) else repr(error)
+            click.echo(f"error[internal]: {what}", err=True)
             return FAILED
 
 

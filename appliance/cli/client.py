@@ -16,7 +16,7 @@ import aiohttp
 from appliance.cli.exits import Refused, ServerUnreachable, TimedOut
 from appliance.cli.passphrase import ask
 from appliance.cli.settings import Settings
-from appliance.errors import NotInitialised
+from appliance.errors import InvalidRequest, NotInitialised
 from appliance.services.data_directory import DataDirectory
 
 T = TypeVar("T")
@@ -119,8 +119,15 @@ def call(
 
 
 def segment(name: str) -> str:
-    """Return `name` as one segment of a path."""
-    return quote(name, safe="")
+    """Return `name` as one segment of a path.
+
+    Raises:
+        InvalidRequest: it is no text; a shell hands over any bytes.
+    """
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"{name!r} is not text in UTF-8") from error
 
 
 @asynccontextmanager

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from appliance import errors
 from appliance.errors import (
     ApplianceError,
     BackupUnusable,
+    BadSignature,
     ClockWrong,
     ConfigError,
     ConfirmationRequired,
@@ -14,14 +16,18 @@ from appliance.errors import (
     DataDirectoryUnusable,
     DirectoryForbidden,
     DirectoryInUse,
+    EnrollmentBlocked,
     InvalidRequest,
+    MalformedMessage,
     NotAuthenticated,
     NotAuthorized,
     NotFound,
     NotInitialised,
     RootRequired,
     ScopeMissing,
+    SignInRefused,
     StoreDamaged,
+    UnsupportedAlgorithm,
 )
 
 # A service that ends with 2, 3, 5, 7 or 12 stays down, as another start would find the same: see
@@ -64,16 +70,21 @@ class Refused(ApplianceError):
 _BY_ERROR: Mapping[type[ApplianceError], int] = {
     ApplianceError: FAILED,
     InvalidRequest: USAGE,
+    MalformedMessage: USAGE,
+    BadSignature: USAGE,
+    UnsupportedAlgorithm: USAGE,
     ConfigError: USAGE,
     NotInitialised: NOT_INITIALISED,
     ServerUnreachable: UNREACHABLE,
     NotAuthenticated: NOT_AUTHORISED,
     NotAuthorized: NOT_AUTHORISED,
     ScopeMissing: NOT_AUTHORISED,
+    SignInRefused: NOT_AUTHORISED,
     RootRequired: NOT_AUTHORISED,
     NotFound: NOT_FOUND,
     ClockWrong: CONFLICT,
     Conflict: CONFLICT,
+    EnrollmentBlocked: CONFLICT,
     DataDirectoryUnusable: CONFLICT,
     DirectoryForbidden: NOT_AUTHORISED,
     DirectoryInUse: FAILED,
@@ -92,9 +103,19 @@ _BY_STATUS = {
     422: USAGE,
 }
 
-# Right in form, and yet not possible: a precondition, not a usage error.
+
+def _of_class(kind: type[ApplianceError]) -> int:
+    return next(_BY_ERROR[cls] for cls in kind.__mro__ if cls in _BY_ERROR)
+
+
+# An error ends a command alike, whether it is raised here or told by the server.
 _BY_CODE = {
-    ConfirmationRequired.code: CONFIRMATION_MISSING,
+    **{
+        kind.code: _of_class(kind)
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, ApplianceError) and "code" in vars(kind)
+    },
+    # Right in form, and yet not possible: a precondition, not a usage error.
     "command.not_supported": CONFLICT,
     "command.unlock_token_missing": CONFLICT,
 }
@@ -106,4 +127,4 @@ def exit_status(error: ApplianceError) -> int:
         return _BY_CODE[error.code]
     if isinstance(error, Refused):
         return _BY_STATUS.get(error.status, FAILED)
-    return next(_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR)
+    return _of_class(type(error))

@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from appliance.cli.client import call, run, segment
+from appliance.cli.files import read_text
 from appliance.cli.output import Columns, note, print_done, print_list, time_of
 from appliance.cli.settings import Group, Settings
 from appliance.errors import InvalidRequest
+from appliance.wire.certificates import as_pem
 
 _DEVICES = "/api/v1/awaited-devices"
 _AUTHORITIES = "/api/v1/former-authorities"
@@ -52,7 +54,7 @@ def expect(settings: Settings, file: Path) -> None:
     NanoMDM's file store, or the table cert_auth_associations of its databases as CSV.
     """
     pairs: dict[str, str] = {}  # of several for a device the last counts: it renewed its identity
-    for line in file.read_text("utf-8").splitlines():
+    for line in read_text(file).splitlines():
         match = _PAIR.fullmatch(line)
         if match is not None:
             pairs[match[1]] = match[2]
@@ -73,10 +75,11 @@ def expect(settings: Settings, file: Path) -> None:
 def trust(settings: Settings, file: Path) -> None:
     """Let the certificates of another server's authority count.
 
-    FILE is the certificate of its SCEP authority, PEM. The first certificate of it that comes for
-    an awaited device becomes that device's, unless `expect` told another.
+    FILE is the certificate of its SCEP authority, PEM or DER. The first certificate of it that
+    comes for an awaited device becomes that device's, unless `expect` told another.
     """
-    answer = call(settings, "POST", _AUTHORITIES, body={"certificates": file.read_text("utf-8")})
+    pem = as_pem(file.read_bytes(), "CERTIFICATE").decode("utf-8", "replace")
+    answer = call(settings, "POST", _AUTHORITIES, body={"certificates": pem})
     text = ", ".join(item["fingerprint_sha256"] for item in answer["items"])
     print_done(answer, f"trusted for awaited devices: {text}", as_json=settings.json)
 

@@ -22,8 +22,8 @@ def parse_parameters(words: Sequence[str], request_type: str | None) -> dict[str
     `@FILE` reads them from a file.
 
     Raises:
-        click.BadParameter: not of the form, a key that is both a value and a dictionary, or a file
-            that cannot be read.
+        click.BadParameter: not of the form, a key that is both a value and a dictionary, a value
+            that is nested too deep, or a file that cannot be read.
     """
     spec = catalogue().get(request_type or "")
     keys = spec.keys if spec else {}
@@ -56,6 +56,8 @@ def _read(text: str, key: KeySpec | None) -> Any:
         value = json.loads(text, parse_constant=_no_number)
     except ValueError:
         return text
+    except RecursionError as error:
+        raise click.BadParameter("a value is nested too deep", param_hint="-p") from error
     wants_text = key is not None and key.type == "string"
     return text if wants_text and not isinstance(value, str | list) else value
 

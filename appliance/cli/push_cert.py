@@ -29,7 +29,7 @@ def push_cert() -> None:
     help="Of the key or the PKCS#12 file; better as APPLIANCE_PUSH_PASSWORD.",
 )  # fmt: skip
 @click.option("--replace-topic", metavar="TOPIC", help="The new topic, to accept a change of it.")
-@click.option("--account", default="", help="The Apple Account that renews it; a reminder.")
+@click.option("--account", help="The Apple Account that renews it; a reminder. Default: as before.")
 @click.pass_obj
 def import_(
     settings: Settings,
@@ -37,7 +37,7 @@ def import_(
     key: Path | None,
     password: str | None,
     replace_topic: str | None,
-    account: str,
+    account: str | None,
 ) -> None:
     """Import CERTIFICATE and KEY (PEM or DER), or one file with both (PEM or PKCS#12)."""
     body = {

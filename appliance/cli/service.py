@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,8 +59,12 @@ def install(
         data=data,
         initialise=initialise,
     )
-    _do(steps, root=root, dry_run=dry_run)
-    if not dry_run and root is None:
+    if dry_run:
+        _print(settings, steps)
+        return
+    _require_root(root)
+    daemon.perform(steps, root=root)
+    if root is None:
         note(f"The service runs. Its data is in {data}; `appliance status` says how it is.")
 
 
@@ -75,11 +80,11 @@ def uninstall(settings: Settings, root: Path | None, dry_run: bool) -> None:
     file = manager.file if root is None else root / manager.file.relative_to("/")
     if not file.exists():
         note("The service is not installed.")
+        if dry_run:
+            _print(settings, [])
         return
     if dry_run:
-        _print(before)
-        click.echo(f"remove {file}")
-        _print(after)
+        _print(settings, [*before, file, *after])
         return
     _require_root(root)
     daemon.perform(before, root=root)
@@ -147,18 +152,26 @@ def _require_root(root: Path | None) -> None:
         )
 
 
-def _do(steps: Sequence[Step], *, root: Path | None, dry_run: bool) -> None:
-    if dry_run:
-        _print(steps)
+def _print(settings: Settings, steps: Sequence[Step | Path]) -> None:
+    """Print what would be done; a path is a file to remove."""
+    if settings.json:
+        print_json([_as_json(step) for step in steps])
         return
-    _require_root(root)
-    daemon.perform(steps, root=root)
-
-
-def _print(steps: Sequence[Step]) -> None:
     for step in steps:
         match step:
             case WriteFile():
                 click.echo(f"write {step.path}:\n\n{step.content.decode()}")
             case RunCommand():
                 click.echo(f"run {step}")
+            case Path():
+                click.echo(f"remove {step}")
+
+
+def _as_json(step: Step | Path) -> dict[str, Any]:
+    match step:
+        case WriteFile():
+            return {"write": str(step.path), "content": step.content.decode()}
+        case RunCommand():
+            return {"run": list(step.arguments)}
+        case Path():
+            return {"remove": str(step)}

@@ -118,7 +118,8 @@ def _simulate(settings: Settings, profile: str | None, ca_file: Path | None, **o
         output.print_json(summary)
     else:
         _print_summary(summary)
-    return _status(summary)
+    # Devices that nobody answers try on until the end, and have failed then, too.
+    return _status(summary) if summary["enrolled"] else FAILED
 
 
 def _control(settings: Settings, profile: str | None, ca_file: Path | None, **options: Any) -> int:

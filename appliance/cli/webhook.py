@@ -10,6 +10,7 @@ import click
 
 from appliance.cli.client import Client, call, run, segment
 from appliance.cli.exits import FAILED
+from appliance.cli.files import read_text
 from appliance.cli.output import Columns, note, print_done, print_json, print_list, time_of
 from appliance.cli.settings import Group, Settings
 from appliance.errors import InvalidRequest
@@ -68,9 +69,11 @@ def rotate(settings: Settings, name: str | None, secret_file: Path | None) -> No
     ID may be left out where there is one receiver.
     """
 
+    body = _secret(secret_file)
+
     async def send(client: Client) -> Any:
         path = f"{_PATH}/{await _receiver(client, name)}/rotate"
-        return await client.call("POST", path, body=_secret(secret_file))
+        return await client.call("POST", path, body=body)
 
     answer = run(settings, send)
     _print_secret(settings, answer, f"webhook {answer['id']} has another secret")
@@ -153,7 +156,7 @@ def replay(settings: Settings, name: str | None, deliveries: tuple[int, ...]) ->
 
 
 def _secret(file: Path | None) -> dict[str, str]:
-    return {} if file is None else {"secret": file.read_text("utf-8").strip()}
+    return {} if file is None else {"secret": read_text(file).strip()}
 
 
 def _print_secret(settings: Settings, answer: Any, done: str) -> None:

@@ -75,6 +75,8 @@ API_STATUS: Table = {
 }
 
 REQUEST_ID = web.RequestKey("request_id", str)
+# NanoMDM's API at NanoHUB's path: its clients know a status and a text, as at /v1.
+NANOHUB = "/api/v1/nanomdm"
 
 _RETRY_SECONDS = 5
 _PROBLEM = "application/problem+json"
@@ -173,11 +175,12 @@ async def plain_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error below `/api/` with a problem document; leave other paths alone."""
+    """Answer every error of our API with a problem document; leave other paths alone."""
     if not request.path.startswith("/api/"):
         return await handler(request)
     request[REQUEST_ID] = secrets.token_hex(8)
-    response = await _answered(request, handler)
+    is_ours = not request.path.startswith(f"{NANOHUB}/")
+    response = await (_answered(request, handler) if is_ours else handler(request))
     for name, value in _SAFETY.items():
         response.headers.setdefault(name, value)
     return response

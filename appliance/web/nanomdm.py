@@ -18,6 +18,7 @@ from appliance.errors import (
     InvalidRequest,
     MalformedMessage,
     NotAuthenticated,
+    TooMany,
 )
 from appliance.mdm.checkin import parse_checkin
 from appliance.mdm.command import parse_command
@@ -26,7 +27,7 @@ from appliance.services.command_orders import CommandOrder
 from appliance.web.api.operation import raw_body_of
 from appliance.web.api.push_certificate import split_pem
 from appliance.web.authentication import CALLER, GATE, Gate
-from appliance.web.errors import API_STATUS, Handler, status_of
+from appliance.web.errors import API_STATUS, NANOHUB, Handler, set_retry_after, status_of
 from appliance.web.keys import SERVICES
 from appliance.wire import plist
 
@@ -120,6 +121,8 @@ async def _enqueue(request: web.Request, ids: Sequence[str], body: bytes, outcom
         )  # fmt: skip
         try:
             await services.commands.enqueue(order)
+        except TooMany:  # of a dangerous command, which is alone in its request: there is no part
+            raise
         except ApplianceError as error:
             outcome.add(enrollment_id, "command_error", _sentence(error))
         else:
@@ -189,7 +192,9 @@ def _guarded(gate: Gate, handler: Handler, scope: str = "write") -> Handler:
             return await handler(request)
         except ApplianceError as error:
             status = 401 if isinstance(error, NotAuthenticated) else status_of(error, API_STATUS)
-            return _error(error.problem, status)
+            response = _error(error.problem, status)
+            set_retry_after(response, error)
+            return response
 
     return guarded
 
@@ -206,6 +211,6 @@ def routes(config: Config) -> list[web.RouteDef]:
     migration = web.put("/migration", _guarded(gate, migrate, "admin"))
     return [migration] + [
         web.route(method, prefix + path, _guarded(gate, handler))
-        for prefix in ("/v1", "/api/v1/nanomdm")
+        for prefix in ("/v1", NANOHUB)
         for method, path, handler in table
     ]

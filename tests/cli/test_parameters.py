@@ -36,6 +36,12 @@ def test_what_has_no_clear_meaning_is_refused(words: list[str]) -> None:
         parse_parameters(words, None)
 
 
+def test_a_value_without_bottom_is_refused() -> None:
+    for text in ("[" * 100_000, '{"a":' * 100_000):
+        with pytest.raises(click.BadParameter, match="nested too deep"):
+            parse_parameters([f"A={text}"], None)
+
+
 def test_a_key_that_wants_a_text_keeps_digits() -> None:
     assert parse_parameters(["PIN=012345"], "EraseDevice") == {"PIN": "012345"}
     assert parse_parameters(["PIN=123456"], "EraseDevice") == {"PIN": "123456"}

@@ -78,6 +78,17 @@ def test_or_as_pkcs12_with_its_password(
     assert _topic(run, data) == TOPIC
 
 
+def test_the_account_is_kept_at_renewal(
+    run: Cli, data: Path, tmp_path: Path, identity: Identity
+) -> None:
+    file = tmp_path / "push.pem"
+    file.write_bytes(identity.pem)
+    arguments = ("push-cert", "import", file, "--json", "--data", data)
+    for options, noted in ((("--account", "it@acme"), "it@acme"), ((), "it@acme")):
+        assert run(*arguments, *options).json["account"] == noted
+    assert run(*arguments, "--account", "").json["account"] == ""
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nx"])
 def test_what_is_no_certificate_is_named_and_changes_nothing(
     run: Cli, data: Path, tmp_path: Path, content: bytes

@@ -61,6 +61,30 @@ def test_a_dry_run_says_everything_and_does_nothing(
     assert not data.exists()
 
 
+def test_a_dry_run_in_json_is_a_list_of_steps(run: Cli, tmp_path: Path, executable: Path) -> None:
+    common = ("--json", "--data", "/var/lib/appliance")
+    options = ("--dry-run", "--executable", executable, "--url", URL)
+    done = run("service", "install", *options, *common)
+    assert (done.status, done.err) == (0, "")
+    copied, *_, restart = done.json
+    program = "/usr/local/bin/appliance"
+    assert copied == {"run": ["install", "-m", "0755", str(executable), program]}
+    assert restart == {"run": ["systemctl", "restart", "appliance"]}
+    (written,) = (step for step in done.json if "write" in step)
+    assert written["write"] == f"/{UNIT}"
+    assert f"ExecStart={program} serve" in written["content"]
+
+    below = ("--root", tmp_path / "image")
+    done = run("service", "install", "--executable", executable, *below, *common)
+    assert (done.status, done.out) == (0, ""), "there is nothing to say"
+    stop, removed, forget = run("service", "uninstall", "--dry-run", *below, *common).json
+    assert stop == {"run": ["systemctl", "disable", "--now", "appliance"]}
+    assert removed == {"remove": str(tmp_path / "image" / UNIT)}
+    assert forget == {"run": ["systemctl", "daemon-reload"]}
+    assert run("service", "uninstall", *below, *common).out == ""
+    assert run("service", "uninstall", "--dry-run", *below, *common).json == []
+
+
 def test_files_go_below_a_root_without_any_command(
     run: Cli, tmp_path: Path, executable: Path
 ) -> None:

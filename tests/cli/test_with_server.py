@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.device.device import Device
 from tests.device.server import Api, RunningServer
@@ -213,6 +216,24 @@ def test_request_types_are_listed(run: Cli, server: RunningServer) -> None:
     assert {item["request_type"] for item in only} == {
         "DisableLostMode", "EnableLostMode", "PlayLostModeSound",
     }  # fmt: skip
+
+
+def test_an_authority_is_trusted_as_der_too(
+    run: Cli, server: RunningServer, tmp_path: Path
+) -> None:
+    pem = (server.data / "keys" / "ca.pem").read_bytes()
+    certificate = x509.load_pem_x509_certificate(pem)
+    told = []
+    for content in (certificate.public_bytes(Encoding.DER), "Größe\n".encode("latin-1") + pem):
+        (tmp_path / "ca").write_bytes(content)
+        trusted = run("migration", "trust", tmp_path / "ca", "--json", "--data", server.data)
+        told += [item["fingerprint_sha256"] for item in trusted.json["items"]]
+    assert told == [certificate.fingerprint(SHA256()).hex()] * 2
+    assert run("migration", "distrust", told[0], "--data", server.data).status == 0
+    (tmp_path / "ca").write_bytes(b"\x30\x82\x01\xff\xfe")
+    refused = run("migration", "trust", tmp_path / "ca", "--data", server.data)
+    assert (refused.status, "certificate" in refused.err) == (2, True), refused
+    assert "Traceback" not in refused.err
 
 
 def test_a_second_server_on_the_directory_names_the_first(server: RunningServer) -> None:

@@ -12,6 +12,7 @@ from appliance import errors
 from appliance.cli.durations import until
 from appliance.cli.exits import Refused, ServerUnreachable, exit_status
 from appliance.cli.output import cell, moment, print_table, printable
+from appliance.web.errors import API_STATUS, status_of
 
 from .conftest import Cli
 
@@ -78,6 +79,7 @@ def test_who_names_what_is_not_there_is_told_where_to_look(run: Cli, noun: str) 
         (errors.NotFound("device", "x"), 6),
         (errors.Conflict("?", code="x"), 7),
         (errors.DataDirectoryUnusable("?"), 7),
+        (errors.ClockWrong("?"), 7),
         (errors.ConfirmationRequired("?"), 11),
     ],
 )
@@ -97,7 +99,24 @@ def test_each_error_has_its_exit_status(error: errors.ApplianceError, status: in
         ("command.confirmation_required", 422, 11),
         ("internal", 500, 1),
         ("server.busy", 503, 1),
+        ("clock.wrong", 503, 7),
+        ("request.too_many", 429, 1),
     ],
 )
 def test_each_problem_of_the_server_has_its_exit_status(code: str, http: int, status: int) -> None:
     assert exit_status(Refused("?", code=code, status=http, why="", fix="")) == status
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in vars(errors).values() if isinstance(kind, type) and "code" in vars(kind)],
+    ids=lambda kind: kind.__name__,
+)
+def test_an_error_ends_a_command_alike_here_and_from_the_server(
+    kind: type[errors.ApplianceError],
+) -> None:
+    here = kind.__new__(kind)
+    errors.ApplianceError.__init__(here, "?")
+    status = status_of(here, API_STATUS)
+    told = Refused("?", code=kind.code, status=status, why="", fix="")
+    assert exit_status(here) == exit_status(told)

@@ -159,6 +159,27 @@ async def test_a_push_certificate_is_taken_as_der_and_pkcs12(
     assert "hush" not in wrong.text
 
 
+@pytest.mark.parametrize("how", ["json", "pem", "pkcs12"])
+async def test_a_renewal_without_an_account_keeps_the_noted_one(
+    api: ApiClient, key: rsa.RSAPrivateKey, how: str
+) -> None:
+    made = push_certificate(key, "com.apple.mgmt.External.one")
+    certificate, private = pem(key, made)
+    body = {"certificate": certificate, "private_key": private}
+    await api.call("PUT", PUSH, {**body, "account": "it@example.com"})
+    match how:
+        case "json":
+            renewed = await api.call("PUT", PUSH, body)
+        case "pem":
+            headers = {"Content-Type": "application/x-pem-file"}
+            text = certificate + private
+            renewed = await api.call("PUT", PUSH, data=text, headers=headers)
+        case _:
+            bag = serialize_key_and_certificates(None, key, made, None, NoEncryption())
+            renewed = await api.call("PUT", PUSH, {"pkcs12": base64.b64encode(bag).decode()})
+    assert (renewed.status, renewed.json["account"]) == (200, "it@example.com")
+
+
 async def test_a_new_topic_is_refused_with_the_number_of_orphans(
     api: ApiClient, key: rsa.RSAPrivateKey
 ) -> None:

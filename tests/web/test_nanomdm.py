@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import plistlib
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from appliance.app import open_appliance
+from appliance.app import Parts, open_appliance
 from appliance.config import ApiConfig, Config
+from appliance.errors import Busy
+from appliance.services.push import PushService
 from appliance.web import site
 from appliance.web.nanomdm import Outcome
 
-from .api_client import ApiClient
+from .api_client import Answer, ApiClient
+from .conftest import ALL_SCOPES
 from .test_api_resources import pem, push_certificate
 
 PREFIXES = ["/v1", "/api/v1/nanomdm"]
@@ -32,12 +38,29 @@ def command(request_type: str = "ProfileList") -> tuple[str, bytes]:
 async def call(
     api: ApiClient, method: str, path: str, data: bytes = b"", token: str | None = None
 ) -> tuple[int, Any]:
+    """One request with Basic auth; status and JSON."""
+    answered = await answer(api, method, path, data, token)
+    return answered.status, answered.json
+
+
+async def answer(
+    api: ApiClient, method: str, path: str, data: bytes = b"", token: str | None = None
+) -> Answer:
     """One request with Basic auth."""
     basic = aiohttp.encode_basic_auth("nanomdm", token or api.token)
-    async with api.client.request(
-        method, path, data=data, headers={"Authorization": basic}
-    ) as response:
-        return response.status, await response.json(content_type=None)
+    return await api.call(method, path, data=data, token=None, headers={"Authorization": basic})
+
+
+@asynccontextmanager
+async def limited(parts: Parts, **limits: int) -> AsyncIterator[ApiClient]:
+    """The application with limits from which nobody is exempt."""
+    config = replace(parts.config, limits=replace(parts.config.limits, exempt=(), **limits))
+    application = site.application(
+        config, parts.services, root=parts.keys.root_certificate, admin=True, devices=True
+    )
+    _, token = await parts.services.tokens.create("tests", ALL_SCOPES)
+    async with TestClient(TestServer(application)) as client:
+        yield ApiClient(client, parts, token)
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -149,6 +172,69 @@ async def test_the_push_certificate_is_stored_and_shown(api: ApiClient, prefix: 
     assert await call(api, "GET", f"{prefix}/pushcert") == missing
     assert (await call(api, "GET", f"{prefix}/pushcert?topic=other"))[0] == 500
     assert (await call(api, "PUT", f"{prefix}/pushcert", certificate.encode()))[0] == 400
+
+
+async def test_its_push_certificate_keeps_the_account_that_was_noted(api: ApiClient) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    certificate, private = pem(key, push_certificate(key, "com.apple.mgmt.External.nano"))
+    body = {"certificate": certificate, "private_key": private, "account": "it@example.com"}
+    assert (await api.call("PUT", "/api/v1/push-certificate", body)).status == 200
+    assert (await call(api, "PUT", "/v1/pushcert", (certificate + private).encode()))[0] == 200
+    shown = (await api.call("GET", "/api/v1/push-certificate")).json
+    assert shown["account"] == "it@example.com"
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_over_the_limit_of_requests_it_says_when_to_come_back(
+    parts: Parts, prefix: str
+) -> None:
+    async with limited(parts, api_per_second=1) as api:
+        answers = [await answer(api, "GET", f"{prefix}/pushcert?topic=x") for _ in range(4)]
+    over = [one for one in answers if one.status == 429]
+    assert over
+    assert all(int(one.headers["Retry-After"]) > 0 for one in over)
+    assert all(isinstance(one.json["error"], str) for one in over)
+
+
+async def test_d_09_over_the_limit_of_dangerous_commands_it_is_429(parts: Parts) -> None:
+    async with limited(parts, dangerous_per_hour=1) as api:
+        api.enroll("one")
+        first = await answer(api, "PUT", "/v1/enqueue/one?nopush=1", command("DeviceLock")[1])
+        second = await answer(api, "PUT", "/v1/enqueue/one?nopush=1", command("DeviceLock")[1])
+    assert (first.status, second.status) == (200, 429)
+    assert 0 < int(second.headers["Retry-After"]) <= 3600
+    assert "dangerous commands an hour" in second.json["error"]
+
+
+async def test_a_busy_store_says_when_to_come_back(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(*_: object) -> None:
+        raise Busy("the store cannot be read now")
+
+    monkeypatch.setattr(PushService, "status", busy)
+    busy_now = await answer(api, "GET", "/v1/pushcert?topic=x")
+    assert (busy_now.status, int(busy_now.headers["Retry-After"])) == (503, 5)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_no_error_is_a_problem_document(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(PushService, "status", fail)
+    refused = [
+        await answer(api, "DELETE", f"{prefix}/pushcert"),
+        await answer(api, "GET", f"{prefix}/nothing"),
+        await answer(api, "GET", f"{prefix}/pushcert?topic=x"),
+    ]
+    assert [one.status for one in refused] == [405, 404, 500]
+    assert refused[0].headers["Allow"] == "GET,HEAD,PUT"
+    for one in refused:
+        assert one.headers["Content-Type"].startswith("text/plain"), one
+        assert "a fault of ours" not in one.text
 
 
 async def test_it_can_be_switched_off(config: Config) -> None:
