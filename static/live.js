@@ -35,10 +35,11 @@ function show(state) {
   if (before || state !== "live") document.querySelector("#live-said").textContent = word.textContent;
 }
 
-// What a person is typing in stays as it is until they leave it.
+// What a person has typed, or is about to, stays as it is until it is sent or emptied.
 function isBusy(region) {
-  const active = document.activeElement;
-  return region.contains(active) && active.matches("input, select, textarea");
+  return [...region.querySelectorAll("input, select, textarea")].some(
+    (field) => field === document.activeElement || (field.defaultValue ?? field.value) !== field.value,
+  );
 }
 
 function replace(region, fresh) {
@@ -58,7 +59,8 @@ async function fetchPage() {
   const headers = { Accept: "text/html", "X-Unattended": "1" };
   const response = await fetch(location.href, { headers, signal });
   // The session is over, or what the page was about is gone: the page itself says it best.
-  if (response.redirected || response.status === 404) location.reload();
+  if (response.redirected) location.replace(response.url);
+  else if (response.status === 404) location.reload();
   if (response.redirected || !response.ok) throw new Error(`${response.status}`);
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }

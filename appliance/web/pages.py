@@ -184,6 +184,11 @@ def device_url(enrollment_id: str) -> str:
     return f"/devices/{quote(enrollment_id, safe='')}"
 
 
+def command_url(command_uuid: str) -> str:
+    """Return the address of a command's page; its sender chose the UUID, with any letters."""
+    return f"/commands/{quote(command_uuid, safe='')}"
+
+
 def templates() -> Mapping[str, str]:
     """Return the source of every template by name."""
     return {
@@ -207,6 +212,7 @@ def environment(language: Language) -> Environment:
     environment.policies["ext.i18n.trimmed"] = True
     environment.globals.update(
         asset_url=asset_url,
+        command_url=command_url,
         device_url=device_url,
         language=language,
         languages=NAMES,

@@ -37,6 +37,14 @@ _OF_REQUESTS = (
         "come back later, or raise limits.dangerous_per_hour; on the server itself they are not "
         "counted"
     ),
+    text("%(name)s must be confirmed"),
+    text(
+        "repeat it with confirm.serial_number, on the command line --confirm, set to the "
+        "device's serial number, or to its ID where it has none"
+    ),
+    text("come back later; what is needed at once, another administrator can look up"),
+    text("there is no push certificate"),
+    text("import one with `appliance push-cert import`"),
     text("%(name)s is not a request type"),
     text("did you mean %(name)s?"),
     text("see the list of request types: appliance command types"),
@@ -57,7 +65,31 @@ _OF_REQUESTS = (
     text("the store has failed; the server is stopping"),
     text("try again in a few seconds"),
 )
-# As `mdm/catalogue/` words them; they may follow the key that they are about.
+# As `wire/plist_reader.py` words them, of what can be typed into a form.
+_OF_PROPERTY_LISTS = (
+    text("not well-formed XML: %(cause)s, line %(line)s"),
+    text("the encoding is not UTF-8"),
+    text("binary property lists are not accepted, send XML"),
+    text("a DTD subset is not accepted"),
+    text("the DOCTYPE is not Apple's"),
+    text("undeclared entity &%(name)s;"),
+    text("the property list is not a dictionary"),
+    text("not exactly one value in one <plist>"),
+    text("nested more than %(count)s levels deep"),
+    text("unknown element <%(name)s>"),
+    text("unknown attribute of <%(name)s>"),
+    text("an element inside <%(name)s>"),
+    text("text between elements"),
+    text("a key where a value belongs"),
+    text("a value without a key"),
+    text("an <integer> is not a number"),
+    text("an <integer> does not fit 64 bits"),
+    text("a <real> is not a number"),
+    text("a <date> is not YYYY-MM-DDThh:mm:ssZ"),
+    text("a <data> is not base64"),
+    text("a <true/> or <false/> with content"),
+)
+# As `mdm/catalogue/` and `wire/plist.py` word them; they may follow the key that they are about.
 _OF_VALUES = (
     text("is required"),
     text("exactly one of %(names)s is required"),
@@ -87,6 +119,13 @@ _OF_VALUES = (
     text("lacks its time zone"),
     text("end it with Z"),
     text("give %(wanted)s"),
+    text("is missing"),
+    text("has no value"),
+    text("appears twice"),
+    text("is not a string"),
+    text("is not a dictionary"),
+    text("is not the name of a command"),
+    text("is not 1 to %(count)s printable characters"),
 )
 _KINDS = frozenset(
     {
@@ -134,4 +173,5 @@ def _filled(catalogue: Catalogue, message: str, values: Mapping[str, str]) -> st
 @cache
 def _patterns() -> list[tuple[str, re.Pattern[str]]]:
     about_values = [(one, pattern_of(one, r"(?:(?P<subject>[^ ]+): )?")) for one in _OF_VALUES]
-    return [(one, pattern_of(one)) for one in _OF_REQUESTS] + about_values
+    whole = [(one, pattern_of(one)) for one in _OF_REQUESTS + _OF_PROPERTY_LISTS]
+    return whole + about_values

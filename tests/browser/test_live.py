@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
+from urllib.parse import urlsplit
 
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, Route, StorageState, expect
+from playwright.async_api import Browser, Locator, Page, Request, Route, StorageState, expect
 
+from appliance.store.holding import UNTIL_RELEASED
 from tests.browser.conftest import Open
 from tests.device.device import Device
 from tests.device.push import Woken
@@ -100,6 +104,50 @@ async def test_without_a_stream_the_page_asks_again_and_again(
     await feed_tells_of(page, api, device, "SecurityInfo")
     await page.unroute(EVENTS)
     await expect(pill(page)).to_have_text("Live", timeout=LATE_MS)
+
+
+async def test_what_is_typed_stays_while_the_page_goes_on(
+    administrator: Open, woken: Woken, device: Device
+) -> None:
+    held = await woken.api.queue(device.id, "ProfileList", push=False)
+    with closing(sqlite3.connect(woken.server.data / "appliance.db", timeout=20)) as db, db:
+        restored = (UNTIL_RELEASED, held)
+        db.execute("UPDATE commands SET restored_at = 1, not_before = ? WHERE uuid = ?", restored)
+    page = await administrator()
+    await page.goto(f"/devices/{device.id}")
+    field = page.get_by_label(re.compile("^Or type"))
+    await field.fill("C02")
+    await field.press("Tab")
+    await page.evaluate("window.stayed = true")
+    await page.evaluate("document.querySelector('#security').dataset.old = ''")
+    await woken.api.queue(device.id, "SecurityInfo", push=False)
+    await expect(page.locator("#security[data-old]")).to_have_count(0)
+    await expect(field).to_have_value("C02")
+    await field.fill("")
+    await field.press("Tab")
+    await expect(page.locator("#history").get_by_text("SecurityInfo")).to_be_visible()
+    assert await page.evaluate("window.stayed")
+
+
+async def test_whose_session_is_over_is_led_to_where_one_signs_in(
+    administrator: Open, api: Api, device: Device
+) -> None:
+    page = await administrator()
+    await page.goto("/devices")
+    await expect(pill(page)).to_have_text("Live")
+    opened: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.is_navigation_request():
+            opened.append(urlsplit(request.url).path)
+
+    page.on("request", note)
+    await page.context.clear_cookies()
+    await api.queue(device.id, "ProfileList", push=False)
+
+    await page.wait_for_url("**/login?next=/devices")
+    # Not by loading the page anew, which would repeat what was posted.
+    assert opened == ["/login"]
 
 
 async def test_a_restarted_server_is_found_again(

@@ -13,7 +13,6 @@ from appliance.web.addresses import remote_address
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.troubles import Different, Trouble, trouble_of, wait_minutes
 from appliance.web.cookies import clear_session
-from appliance.web.errors import API_STATUS, set_retry_after, status_of
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.sessions import form_of, see_other, session_of, signed_in
 
@@ -76,10 +75,7 @@ async def _shown(request: web.Request, error: ApplianceError | None = None) -> w
         wait_minutes=wait_minutes(error),
         is_changed=error is None and "changed" in request.query,
     )
-    response = board_page(request, page, status=status_of(error, API_STATUS) if error else 200)
-    if error is not None:
-        set_retry_after(response, error)
-    return response
+    return board_page(request, page, refused=error)
 
 
 def routes() -> list[web.RouteDef]:

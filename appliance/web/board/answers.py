@@ -40,7 +40,7 @@ def read(body: bytes | None) -> dict[str, Value]:
     if not body:
         return {}
     try:
-        return plist.loads(body).value
+        return plist.loads_from_device(body).value
     except MalformedMessage:
         return {}
 

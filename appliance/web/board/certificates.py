@@ -13,9 +13,9 @@ from appliance.services.overview import Certificates
 from appliance.web.api.push_certificate import split_pem
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.bodies import BROKEN_FORM, media_type
-from appliance.web.errors import API_STATUS, status_of
 from appliance.web.keys import CONFIG, SERVICES
 from appliance.web.sessions import see_other, signed_in, verify_csrf
+from appliance.wire.certificates import as_pem
 
 _UPLOAD_BYTES = 256 * 1024
 
@@ -42,15 +42,14 @@ async def certificates(request: web.Request) -> web.StreamResponse:
 
 @signed_in
 async def import_push_certificate(request: web.Request) -> web.StreamResponse:
-    """POST /certificates: a push certificate with its key, PEM or PKCS#12."""
+    """POST /certificates: a push certificate with its key: PEM, DER or PKCS#12."""
     form = await _upload(request)
     verify_csrf(request, {"csrf_token": _text(form, "csrf_token")})
     account = _text(form, "account")
     try:
         await _import(request, form, account)
     except ApplianceError as trouble:
-        status = status_of(trouble, API_STATUS)
-        return await _shown(request, trouble=trouble, account=account, status=status)
+        return await _shown(request, trouble=trouble, account=account)
     return see_other("/certificates?imported=#push")
 
 
@@ -60,7 +59,6 @@ async def _shown(
     imported: bool = False,
     trouble: ApplianceError | None = None,
     account: str = "",
-    status: int = 200,
 ) -> web.Response:
     found = await request.app[SERVICES].overview.certificates()
     server = request.app[CONFIG].server
@@ -72,13 +70,15 @@ async def _shown(
         imported=imported,
         trouble=trouble,
     )
-    return board_page(request, page, status=status)
+    return board_page(request, page, refused=trouble)
 
 
 async def _import(request: web.Request, form: dict[str, bytes], account: str) -> None:
     push = request.app[SERVICES].push
-    content = form.get("certificate", b"") + b"\n" + form.get("key", b"")
+    content, key = form.get("certificate", b""), form.get("key", b"")
     password = form.get("password", b"").decode("utf-8", "replace") or None
+    if key.strip():  # a file each, and no PKCS#12 then
+        content = as_pem(content, "CERTIFICATE") + as_pem(key, "PRIVATE KEY")
     if not content.strip():
         raise InvalidRequest(
             "choose the file of the certificate",
@@ -89,8 +89,7 @@ async def _import(request: web.Request, form: dict[str, bytes], account: str) ->
         certificate, key = split_pem(content)
         await push.import_pem(certificate, key, password=password, account=account)
     else:
-        pkcs12 = form.get("certificate", b"")
-        await push.import_pkcs12(pkcs12, password=password, account=account)
+        await push.import_pkcs12(content, password=password, account=account)
 
 
 async def _upload(request: web.Request) -> dict[str, bytes]:

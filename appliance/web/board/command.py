@@ -11,7 +11,13 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from appliance.errors import ApplianceError, InvalidRequest, ScopeMissing, TooMany
+from appliance.errors import (
+    ApplianceError,
+    ConfirmationRequired,
+    InvalidRequest,
+    ScopeMissing,
+    TooMany,
+)
 from appliance.services.device_page import SentCommand
 from appliance.store.command_records import CommandRecord
 from appliance.store.devices import Device
@@ -22,9 +28,9 @@ from appliance.web.board.readout import Block, is_partial, readout
 from appliance.web.board.shell import BoardPage, board_page, frame
 from appliance.web.board.stages import Stage, stages_of
 from appliance.web.board.wording import words_of
-from appliance.web.errors import API_STATUS, set_retry_after, status_of
 from appliance.web.keys import CONFIG, SERVICES
-from appliance.web.sessions import form_of, signed_in
+from appliance.web.pages import device_url
+from appliance.web.sessions import form_of, see_other, signed_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,8 @@ class CommandPage(BoardPage):
     channels: list[Channel]
     revealed: bool
     refused: Mapping[str, ApplianceError]  # why the secrets of a channel are not shown
+    unconfirmed: ApplianceError | None  # why it is held still
+    typed: str  # into the form that was refused
 
     @property
     def request_type(self) -> str:
@@ -100,11 +108,33 @@ async def reveal(request: web.Request) -> web.StreamResponse:
         shown = await services.secrets.reveal(uuid, target=target, reason=reason, by=caller.name)
     except (InvalidRequest, TooMany) as error:
         found = await services.device_pages.command(uuid)
-        response = await _respond(request, found, refused={target or found[0].device.id: error})
-        response.set_status(status_of(error, API_STATUS))
-        set_retry_after(response, error)
-        return response
+        refused = {target or found[0].device.id: error}
+        return await _respond(request, found, refused=refused, typed=reason)
     return await _respond(request, [shown], reveal=True)
+
+
+@signed_in
+async def undo(request: web.Request) -> web.StreamResponse:
+    """POST /commands/{uuid}/undo: cancel a command that no device has received."""
+    await form_of(request)
+    records = await request.app[SERVICES].commands.cancel(request.match_info["uuid"])
+    return see_other(f"{device_url(records[0].target)}#command-{records[0].id}")
+
+
+@signed_in
+async def release(request: web.Request) -> web.StreamResponse:
+    """POST /commands/{uuid}/release: send a command that a restore has held."""
+    form = await form_of(request)
+    caller, uuid, services = request[CALLER], request.match_info["uuid"], request.app[SERVICES]
+    serial = form.get("serial_number", "").strip()
+    try:
+        records = await services.commands.release(
+            uuid, serial, may_danger="danger" in caller.scopes, by=caller.name
+        )
+    except ConfirmationRequired as error:
+        found = await services.device_pages.command(uuid)
+        return await _respond(request, found, unconfirmed=error, typed=serial)
+    return see_other(f"{device_url(records[0].target)}#command-{records[0].id}")
 
 
 async def _respond(
@@ -113,6 +143,8 @@ async def _respond(
     *,
     reveal: bool = False,
     refused: Mapping[str, ApplianceError] = MappingProxyType({}),
+    unconfirmed: ApplianceError | None = None,
+    typed: str = "",
 ) -> web.Response:
     url, now = request.app[CONFIG].server.base_url, datetime.now(UTC)
 
@@ -121,8 +153,11 @@ async def _respond(
 
     # An answer may be megabytes; other people's pages must not wait for it.
     shown = await asyncio.to_thread(channels)
-    page = CommandPage(**frame(request), channels=shown, revealed=reveal, refused=refused)
-    return board_page(request, page)
+    page = CommandPage(
+        **frame(request), channels=shown, revealed=reveal,
+        refused=refused, unconfirmed=unconfirmed, typed=typed,
+    )  # fmt: skip
+    return board_page(request, page, refused=unconfirmed or next(iter(refused.values()), None))
 
 
 def _channel(one: SentCommand, url: str, now: datetime, *, reveal: bool) -> Channel:
@@ -173,4 +208,6 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/commands/{uuid}", show),
         web.post("/commands/{uuid}/secrets", reveal),
+        web.post("/commands/{uuid}/undo", undo),
+        web.post("/commands/{uuid}/release", release),
     ]

@@ -152,26 +152,6 @@ async def ping(request: web.Request) -> web.StreamResponse:
     return see_other(f"{device_url(result.enrollment_id)}?ping={said}")
 
 
-@signed_in
-async def undo(request: web.Request) -> web.StreamResponse:
-    """POST /commands/{uuid}/undo: cancel a command that no device has received."""
-    await form_of(request)
-    records = await request.app[SERVICES].commands.cancel(request.match_info["uuid"])
-    return see_other(f"{device_url(records[0].target)}#command-{records[0].id}")
-
-
-@signed_in
-async def release(request: web.Request) -> web.StreamResponse:
-    """POST /commands/{uuid}/release: send a command that a restore has held."""
-    form, caller = await form_of(request), request[CALLER]
-    serial = form.get("serial_number")
-    records = await request.app[SERVICES].commands.release(
-        request.match_info["uuid"], serial.strip() if isinstance(serial, str) else None,
-        may_danger="danger" in caller.scopes, by=caller.name,
-    )  # fmt: skip
-    return see_other(f"{device_url(records[0].target)}#command-{records[0].id}")
-
-
 def fitting_queries(facts: DeviceFacts) -> list[str]:
     """Return what DeviceInformation can ask of a device, with nothing that it lacks."""
     return [
@@ -213,6 +193,4 @@ def routes() -> list[web.RouteDef]:
         web.get("/devices/{id}", show),
         web.post("/devices/{id}/ask/{what}", ask),
         web.post("/devices/{id}/ping", ping),
-        web.post("/commands/{uuid}/undo", undo),
-        web.post("/commands/{uuid}/release", release),
     ]

@@ -15,7 +15,6 @@ from appliance.store.links import EnrollmentLink
 from appliance.web.board.enrollment_link import STAGES, address_of, worth_showing
 from appliance.web.board.once import ONCE_FIELD, form_request, new_once
 from appliance.web.board.shell import BoardPage, board_page, frame
-from appliance.web.errors import API_STATUS, set_retry_after, status_of
 from appliance.web.keys import SERVICES
 from appliance.web.sessions import CSRF_FIELD, form_of, see_other, signed_in
 
@@ -108,10 +107,7 @@ async def _shown(
         trouble=trouble,
         once=new_once(),
     )
-    response = board_page(request, page, status=status_of(trouble, API_STATUS) if trouble else 200)
-    if trouble is not None:
-        set_retry_after(response, trouble)
-    return response
+    return board_page(request, page, refused=trouble)
 
 
 def routes() -> list[web.RouteDef]:

@@ -13,10 +13,12 @@ from aiohttp import web
 
 from appliance.errors import (
     ApplianceError,
+    Busy,
     ConfirmationRequired,
     Conflict,
     InvalidRequest,
     MalformedMessage,
+    TooMany,
 )
 from appliance.mdm.catalogue import (
     COMMON_KEYS,
@@ -91,6 +93,7 @@ class FormPage(BoardPage):
     warnings: list[str]
     fields: tuple[Field, ...]
     errors: Mapping[str, ApplianceError]
+    sends_plist: bool  # that is what was refused: its main button tries that again
     plist: str = ""
     confirm: str = ""
     reason: str = ""
@@ -146,7 +149,7 @@ async def form(request: web.Request) -> web.StreamResponse:
     spec = command_spec(request.match_info["request_type"])
     if spec.request_type == "DeviceInformation" and "/Queries" not in values:
         values["/Queries"] = fitting_queries(facts)
-    return await _form(request, device, facts, Filled(values=values), {})
+    return await _form(request, device, facts, Filled(values=values))
 
 
 @signed_in
@@ -159,13 +162,12 @@ async def send(request: web.Request) -> web.StreamResponse:
     keys = _keys(command_spec(request.match_info["request_type"]))
     changed = _with_other_items(filled, keys)
     if changed is not None:
-        return await _form(request, device, facts, changed, {})
+        return await _form(request, device, facts, changed)
     try:
         order = _order(request, device, keys, filled)
         (queued,) = await services.commands.enqueue(order)
-    except (InvalidRequest, Conflict, MalformedMessage) as error:
-        errors = {_field_of(error, filled): error}
-        return await _form(request, device, facts, _kept(filled), errors)
+    except (InvalidRequest, Conflict, MalformedMessage, TooMany, Busy) as error:
+        return await _form(request, device, facts, _kept(filled), error)
     return see_other(f"{device_url(device.id)}#command-{queued.id}")
 
 
@@ -189,11 +191,11 @@ async def _form(
     device: Device,
     facts: DeviceFacts,
     filled: Filled,
-    errors: Mapping[str, ApplianceError],
+    error: ApplianceError | None = None,
 ) -> web.Response:
     spec = command_spec(request.match_info["request_type"])
     support = check_support(spec, facts, user_channel=device.channel == "user")
-    asks_for_serial = any(isinstance(error, ConfirmationRequired) for error in errors.values())
+    asks_for_serial = isinstance(error, ConfirmationRequired)
     details = await request.app[SERVICES].devices.details(device.parent_id or device.id)
     lock = (details.information or {}).get("IsActivationLockEnabled")
     page = FormPage(
@@ -207,14 +209,15 @@ async def _form(
         refusals=support.refusals,
         warnings=support.warnings,
         fields=forms.fields_of(_keys(spec), filled, facts),
-        errors=errors,
+        errors={_field_of(error, filled): error} if error else {},
+        sends_plist=filled.one("how") == _PLIST,
         plist=filled.one(_PLIST),
         confirm=filled.one(_SERIAL),
         reason=filled.one(_REASON),
         activation_lock=lock if isinstance(lock, bool) else None,
         once=new_once(),
     )
-    return board_page(request, page, status=422 if errors else 200)
+    return board_page(request, page, refused=error)
 
 
 def _order(
@@ -261,11 +264,11 @@ def _kept(filled: Filled) -> Filled:
 
 
 def _field_of(error: ApplianceError, filled: Filled) -> str:
-    if filled.one("how") == _PLIST and not isinstance(error, ConfirmationRequired):
-        pointer = getattr(error, "pointer", "")
-        return pointer if pointer == f"/{_REASON}" else f"/{_PLIST}"
-    pointer = getattr(error, "pointer", "")
-    return str(pointer).removeprefix("/parameters")
+    pointer = str(getattr(error, "pointer", ""))
+    is_elsewhere = isinstance(error, ConfirmationRequired | TooMany | Busy)
+    if filled.one("how") == _PLIST and not is_elsewhere and pointer != f"/{_REASON}":
+        return f"/{_PLIST}"
+    return pointer.removeprefix("/parameters")
 
 
 async def _filled(request: web.Request) -> Filled:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import time
+from collections.abc import Mapping
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from appliance.simulator.cms import pem
 from appliance.simulator.keys import key_pem
@@ -15,6 +18,7 @@ from tests.device.server import lab_push_certificate
 from tests.store.test_integrity import damage
 from tests.web.api_client import TOPIC, ApiClient, enroll
 from tests.web.browser import Browser, Shown
+from tests.web.test_api_resources import push_certificate
 
 from .reading import PAGES, Reading, rename, seen
 
@@ -209,6 +213,17 @@ async def test_a_push_certificate_is_given_by_the_form(aki: Browser) -> None:
     assert "mdm@example.jp" in (await aki.get("/certificates")).text
 
 
+@pytest.mark.parametrize("encoding", [Encoding.DER, Encoding.PEM])
+async def test_der_is_taken_where_the_key_has_a_file_of_its_own(
+    aki: Browser, encoding: Encoding
+) -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    certificate = push_certificate(private, TOPIC).public_bytes(Encoding.DER)
+    key = private.private_bytes(encoding, PrivateFormat.PKCS8, NoEncryption())
+    assert (await _upload(aki, {"certificate": certificate, "key": key})).status == 303
+    assert TOPIC in (await aki.get("/certificates")).text
+
+
 @pytest.mark.parametrize("content", ["", "nonsense", "-----BEGIN CERTIFICATE-----\n!"])
 async def test_a_file_that_is_none_is_refused_in_words(aki: Browser, content: str) -> None:
     page = await _upload(aki, {"certificate": content})
@@ -221,7 +236,7 @@ async def test_d05_an_upload_needs_the_token_of_the_page(aki: Browser) -> None:
     assert (await _upload(aki, {"certificate": "x" * 300_000})).status == 413
 
 
-async def _upload(browser: Browser, form: dict[str, str]) -> Shown:
+async def _upload(browser: Browser, form: Mapping[str, str | bytes]) -> Shown:
     session = await browser.session()
     assert session is not None
     data = aiohttp.FormData()

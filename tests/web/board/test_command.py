@@ -13,6 +13,7 @@ from appliance.cli.parameters import parse_parameters
 from appliance.web.board import answers
 
 from .conftest import Office
+from .html_form import HtmlForm
 
 SECRET = "c2VjcmV0LXNlY3JldA=="
 WHY = {"reason": "the <b>user</b> forgot it"}
@@ -69,7 +70,8 @@ async def test_d_22_the_page_asks_why_and_says_when_it_was_too_often(office: Off
         assert SECRET in (await office.browser.submit(path, {"target": "one", **WHY})).text
     refused = await office.browser.submit(path, {"target": "one", **WHY})
     assert (refused.status, SECRET in refused.text) == (429, False)
-    assert "You have seen as many secrets as an hour allows." in refused.text
+    assert "10 secrets were shown to you within an hour" in refused.text
+    assert 'value="the &lt;b&gt;user&lt;/b&gt; forgot it"' in refused.text, "it is typed once"
     assert len(office.events("secret.shown")) == 10
     activity = await office.open("/activity?view=security")
     assert "“the &lt;b&gt;user&lt;/b&gt; forgot it”" in activity
@@ -116,6 +118,29 @@ def test_the_command_line_says_the_same(parameters: dict[str, object]) -> None:
     words = shlex.split(answers.as_cli("one", "X", parameters))  # type: ignore[arg-type]
     assert words[:5] == ["appliance", "command", "send", "one", "X"]
     assert parse_parameters(tuple(words[6::2]), "X") == parameters
+
+
+async def test_the_answer_of_a_command_of_any_uuid_can_be_downloaded(office: Office) -> None:
+    await _answered(office, "SecurityInfo", {"SecurityInfo": {}})
+    with office.api.database() as db, db:
+        db.execute("UPDATE commands SET uuid = 'a/b'")
+    assert 'href="/api/v1/commands/a%2Fb"' in await office.open("/commands/a%2Fb")
+    assert (await office.browser.get("/api/v1/commands/a%2Fb")).status == 200
+
+
+async def test_a_command_of_any_uuid_can_be_opened_asked_and_undone(office: Office) -> None:
+    uuid = "batch/1?#%"
+    raw = plistlib.dumps({"Command": {"RequestType": "DeviceLock"}, "CommandUUID": uuid}).decode()
+    form = {"how": "plist", "plist": raw, "reason": "lost", "confirm": "SERIAL-one"}
+    assert (await office.send("one", "DeviceLock", **form)).status == 303
+    address = "/commands/batch%2F1%3F%23%25"
+    for page in ("/devices/one", "/activity"):
+        assert f'href="{address}"' in await office.open(page)
+    page = await office.open(address)
+    secrets, hold = HtmlForm(page, "reveal").action, HtmlForm(page, "hold").action
+    assert (await office.browser.submit(secrets, WHY)).status == 200
+    assert (await office.browser.submit(hold, {})).status == 303
+    assert office.commands() == [("DeviceLock", "cancelled", uuid)]
 
 
 async def test_an_unknown_command_is_not_found(office: Office) -> None:

@@ -9,6 +9,7 @@ import pytest
 from appliance.config import Config, LimitsConfig
 
 from .conftest import Office
+from .html_form import HtmlForm
 from .test_send import ERASE
 
 
@@ -27,4 +28,7 @@ async def test_d_08_a_person_is_told_why_no_more_is_erased_and_what_to_do(office
         assert answer.status == 429
         assert words in answer.text
         assert "limits.dangerous_per_hour" in answer.text
+        assert 0 < int(answer.headers["Retry-After"]) <= 3600
+        typed = HtmlForm(answer.text, "send")
+        assert {name: typed.controls[name].values[0] for name in ERASE} == ERASE
     assert len(office.commands()) == 1

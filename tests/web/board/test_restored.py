@@ -62,6 +62,27 @@ async def test_it_is_sent_when_the_serial_number_is_typed(restored: Office) -> N
     assert "is held since the restore" not in await restored.open("/")
 
 
+async def test_a_mistyped_serial_number_is_told_beside_its_field(restored: Office) -> None:
+    typed, ja = {"serial_number": "C02TWO"}, {"Accept": "text/html", "Accept-Language": "ja"}
+    shown = await restored.browser.submit("/commands/erase/release", typed, **ja)
+    assert "confirm.serial_number" not in shown.text
+    about = shown.text.partition(
+        'value="C02TWO" aria-invalid="true" aria-describedby="about-serial'
+    )
+    assert "このデバイスのシリアル番号ではありません。" in about[2].partition("</div>")[0]
+    assert 'action="/commands/erase/release"' in shown.text, "it can be typed again"
+
+
+async def test_a_command_of_any_uuid_is_released_or_dropped(restored: Office) -> None:
+    with restored.api.database() as db, db:
+        db.execute("UPDATE commands SET uuid = 'a/b' WHERE uuid = 'erase'")
+    page = await restored.open("/devices/one")
+    assert 'action="/commands/a%2Fb/undo"' in page
+    path = "/commands/a%2Fb/release"
+    assert f'action="{path}"' in page
+    assert (await restored.browser.submit(path, {"serial_number": "C02ONE"})).status == 303
+
+
 async def test_it_is_dropped_by_one_click(restored: Office) -> None:
     assert (await restored.browser.submit("/commands/erase/undo", {})).status == 303
     assert _held(restored)[0] == "cancelled"

@@ -7,7 +7,9 @@ import plistlib
 import aiohttp
 import pytest
 
+from appliance.errors import Busy
 from appliance.mdm.catalogue import catalogue
+from appliance.services.command_orders import CommandOrder, Queued
 
 from .conftest import Office
 from .html_form import HtmlForm
@@ -51,6 +53,23 @@ async def test_a_wrong_value_is_told_at_its_field_and_the_others_stay(office: Of
     assert "6 characters" in field[:600]
     assert "<back>" not in answer.text
     assert office.commands() == []
+
+
+@pytest.mark.parametrize("how", ["form", "plist"])
+async def test_what_was_typed_stays_while_the_store_is_busy(
+    office: Office, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    async def enqueue(order: CommandOrder) -> list[Queued]:
+        raise Busy("the store cannot write now: disk full", fix="try again in a few seconds")
+
+    monkeypatch.setattr(office.api.parts.services.commands, "enqueue", enqueue)
+    typed = {"/Identifier": "com.typed.by.hand", "plist": "<plist/>"}
+    answer = await office.send("one", "RemoveProfile", how=how, **typed)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    form = HtmlForm(answer.text, "send")
+    assert {name: form.controls[name].values[0] for name in typed} == typed
+    assert "It was not sent." in answer.text.partition('class="fields"')[0], "of no field"
+    assert "try again in a few seconds" in answer.text
 
 
 async def test_a_missing_value_is_told_in_the_readers_language(office: Office) -> None:
@@ -104,7 +123,7 @@ async def test_a_property_list_of_ones_own_is_sent_as_it_is(office: Office) -> N
     assert office.commands() == [("Custom", "queued", "u-1")]
     wrong = {"how": "plist", "plist": "<plist>"}
     answer = await office.browser.submit("/devices/one/send/ProfileList", wrong)
-    assert answer.status == 422
+    assert answer.status == 400
     assert HtmlForm(answer.text, "send").controls["plist"].values == ["<plist>"]
 
 
@@ -113,7 +132,10 @@ async def test_a_dangerous_property_list_needs_the_serial_number(office: Office)
     fields = {"how": "plist", "plist": raw}
     answer = await office.browser.submit("/devices/one/send/ProfileList", fields)
     assert answer.status == 422
-    assert "confirm" in HtmlForm(answer.text, "send").controls, "now the form asks for it"
+    form = HtmlForm(answer.text, "send")
+    assert "confirm" in form.controls, "now the form asks for it"
+    assert {button for button in form.buttons if button[0] == "how"} == {("how", "plist")}
+    assert "Send ProfileList" not in answer.text
     assert office.commands() == []
 
 
