@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -76,8 +77,47 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
 
 def test_a_file_of_the_environment_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     environment = {"APPLIANCE_SERVER__URL_FILE": str(tmp_path / "missing")}
-    with pytest.raises(ConfigError, match=r"environment: APPLIANCE_SERVER__URL_FILE: .*missing"):
+    with pytest.raises(ConfigError, match=r"environment: APPLIANCE_SERVER__URL_FILE: No such file"):
         Config.load(tmp_path, environment=environment)
+
+
+def test_a_value_in_the_place_of_its_file_is_not_shown(tmp_path: Path) -> None:
+    environment = {"APPLIANCE_WEBHOOK__URLS_FILE": "https://hooks.example/secret"}
+    with pytest.raises(ConfigError) as caught:
+        Config.load(tmp_path, environment=environment)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "APPLIANCE_SERVER__TLS_CERTIFICATE",
+        "APPLIANCE_SERVER__TLS_KEY",
+        "APPLIANCE_PUSH__CA_FILE",
+        "APPLIANCE_ENROLL__DEVICE_CA_FILE",
+        "APPLIANCE_WEBHOOK__CA_FILE",
+        "APPLIANCE_WEBHOOK__SECRET_FILE",
+    ],
+)
+def test_what_names_a_file_is_not_read_from_one(tmp_path: Path, variable: str) -> None:
+    (tmp_path / "file").write_text("s3cr3t")
+    with pytest.raises(ConfigError) as caught:
+        Config.load(tmp_path, environment={f"{variable}_FILE": str(tmp_path / "file")})
+    assert caught.value.problem.startswith(f"environment: {variable}_FILE: ")
+    assert caught.value.fix == f"set {variable} to that name"
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["server.tls_key", "server.listen", "push.port"])
+def test_pem_in_the_place_of_a_value_is_not_shown(tmp_path: Path, key: str) -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----"
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, f"{key} = {json.dumps(pem)}\n")
+    assert "c2VjcmV0" not in str(caught.value)
+    section, name = key.upper().split(".")
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, "", {f"APPLIANCE_{section}__{name}": pem})
+    assert str(caught.value) == f"environment: {key} cannot be PEM"
 
 
 @pytest.mark.parametrize(

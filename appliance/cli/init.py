@@ -13,10 +13,11 @@ import click
 from appliance.cli.output import note, print_json
 from appliance.cli.settings import Command, Settings
 from appliance.config import Config, ServerConfig
+from appliance.config.checks import everywhere
 
 _NEXT = """\
 {data} is ready. Next:
-  1. start the server        appliance serve --data {data}
+  1. start the server        appliance serve --data {data}{listen}
   2. create your account     {setup_url}
      with the setup code     {setup_code}
   3. get a push certificate from identity.apple.com and import it
@@ -31,18 +32,23 @@ _CONFIGURATION = """\
 [server]
 url = {url}
 organization = {organization}
-{listen}"""
+listen = {listen}
+"""
 
 
 @click.command(cls=Command)
 @click.option("--url", required=True, metavar="https://HOST[:PORT]", help="How devices reach it.")
 @click.option("--organization", metavar="NAME", help="Shown to people who enroll.")
+@click.option(
+    "--listen", multiple=True, metavar="ADDR:PORT",
+    help="Default: where the URL says, or at 8443 if that port needs more rights.",
+)  # fmt: skip
 @click.pass_obj
-def init(settings: Settings, url: str, organization: str | None) -> None:
+def init(settings: Settings, url: str, organization: str | None, listen: tuple[str, ...]) -> None:
     """Create keys, certificate authority and database in a new data directory."""
     from appliance.app import initialise
 
-    config = _configured(settings.directory, url, organization)
+    config = _configured(settings.directory, url, organization, listen)
     made = asyncio.run(initialise(config, settings=_settings(config)))
     facts = {
         "data": str(config.data),
@@ -54,11 +60,15 @@ def init(settings: Settings, url: str, organization: str | None) -> None:
     if settings.json:
         print_json(facts)
     else:
-        note(_NEXT.format(**facts))
+        elsewhere = not listen and _needs_rights(config.server.url)
+        told = f" --listen {everywhere(config.server.url)}" if elsewhere else ""
+        note(_NEXT.format(**facts, listen=told))
 
 
-def _configured(data: Path, url: str, organization: str | None) -> Config:
+def _configured(data: Path, url: str, organization: str | None, listen: tuple[str, ...]) -> Config:
     server = ServerConfig(url=url.rstrip("/"))
+    if listen or not _needs_rights(server.url):
+        server = replace(server, listen=listen or (everywhere(server.url),))
     if organization is not None:
         if not organization.isprintable() or not organization.strip():
             raise click.BadParameter("must be one line of text", param_hint="--organization")
@@ -71,11 +81,9 @@ def _settings(config: Config) -> str:
     return _CONFIGURATION.format(
         url=json.dumps(config.server.url, ensure_ascii=False),
         organization=json.dumps(config.server.organization, ensure_ascii=False),
-        listen=_listen(config.server.url),
+        listen=json.dumps(config.server.listen),
     )
 
 
-def _listen(url: str) -> str:
-    """Listen where the URL says, if it names a port that needs no further rights."""
-    port = urlsplit(url).port
-    return f'listen = ["0.0.0.0:{port}"]\n' if port is not None and port >= 1024 else ""
+def _needs_rights(url: str) -> bool:
+    return (urlsplit(url).port or 443) < 1024

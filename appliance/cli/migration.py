@@ -51,19 +51,17 @@ def expect(settings: Settings, file: Path) -> None:
     """Tell which certificate each device has.
 
     FILE has lines of an enrollment ID and the SHA-256 of its certificate, as CertAuth.txt of
-    NanoMDM's file store, or the table cert_auth_associations of its databases as CSV.
+    NanoMDM's file store, or the table cert_auth_associations of its databases as CSV. Of several
+    lines for one ID each counts: NanoMDM keeps those of former certificates, too.
     """
-    pairs: dict[str, str] = {}  # of several for a device the last counts: it renewed its identity
-    for line in read_text(file).splitlines():
-        match = _PAIR.fullmatch(line)
-        if match is not None:
-            pairs[match[1]] = match[2]
-    if not pairs:
+    found = (_PAIR.fullmatch(line) for line in read_text(file).splitlines())
+    devices = [{"id": one[1], "certificate_sha256": one[2]} for one in found if one is not None]
+    if not devices:
         raise InvalidRequest(f"{file} has no line of an ID and 64 hex digits")
-    devices = [{"id": name, "certificate_sha256": sha256} for name, sha256 in pairs.items()]
     answer = call(settings, "POST", _DEVICES, body={"devices": devices})
     unknown = answer["unknown"]
-    print_done(answer, f"{answer['expected']} certificates are expected", as_json=settings.json)
+    done = f"devices whose certificate is expected: {answer['expected']}"
+    print_done(answer, done, as_json=settings.json)
     if unknown:
         more = "…" if len(unknown) > _SHOWN else ""
         note(f"{len(unknown)} devices are not awaited: {', '.join(unknown[:_SHOWN])}{more}")
@@ -76,7 +74,7 @@ def trust(settings: Settings, file: Path) -> None:
     """Let the certificates of another server's authority count.
 
     FILE is the certificate of its SCEP authority, PEM or DER. The first certificate of it that
-    comes for an awaited device becomes that device's, unless `expect` told another.
+    comes for an awaited device becomes that device's, unless `expect` told of its own.
     """
     pem = as_pem(file.read_bytes(), "CERTIFICATE").decode("utf-8", "replace")
     answer = call(settings, "POST", _AUTHORITIES, body={"certificates": pem})
@@ -105,5 +103,10 @@ def distrust(settings: Settings, fingerprint: str) -> None:
 
 
 def _certificate(item: Any) -> str:
-    sha256 = item["certificate_sha256"]
-    return f"{sha256[:16]}…" if sha256 else "of a trusted authority"
+    match item["certificates_sha256"]:
+        case []:
+            return "of a trusted authority"
+        case [sha256]:
+            return f"{sha256[:16]}…"
+        case several:
+            return f"one of {len(several)}"

@@ -50,15 +50,15 @@ def _value(texts: list[str], key: KeySpec | None) -> Any:
 
 
 def _read(text: str, key: KeySpec | None) -> Any:
-    if key is not None and key.type == "data":
-        return _base64_of(text[1:]) if text.startswith("@") else text
+    if key is not None and key.type == "data" and text.startswith("@"):
+        return _base64_of(text[1:])
     try:
         value = json.loads(text, parse_constant=_no_number)
     except ValueError:
         return text
     except RecursionError as error:
         raise click.BadParameter("a value is nested too deep", param_hint="-p") from error
-    wants_text = key is not None and key.type == "string"
+    wants_text = key is not None and key.type in ("string", "data")
     return text if wants_text and not isinstance(value, str | list) else value
 
 

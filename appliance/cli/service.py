@@ -13,6 +13,7 @@ import click
 from appliance import daemon, resources
 from appliance.cli.output import note, print_facts, print_json
 from appliance.cli.settings import Group, Settings
+from appliance.config.checks import check_url, everywhere
 from appliance.daemon import RunCommand, Step, WriteFile
 from appliance.errors import Conflict, NotInitialised, RootRequired
 
@@ -34,6 +35,10 @@ def service() -> None:
 @click.option("--url", metavar="https://HOST[:PORT]", help="Also make a new data directory.")
 @click.option("--organization", metavar="NAME", help="For the new data directory.")
 @click.option(
+    "--listen", multiple=True, metavar="ADDR:PORT",
+    help="For the new data directory. Default: where the URL says.",
+)  # fmt: skip
+@click.option(
     "--executable", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
     help="What to run, instead of this program.",
 )  # fmt: skip
@@ -44,15 +49,18 @@ def install(
     settings: Settings,
     url: str | None,
     organization: str | None,
+    listen: tuple[str, ...],
     executable: Path | None,
     root: Path | None,
     dry_run: bool,
 ) -> None:
     """Install the service and start it; installing again updates it."""
+    if settings.config_file is not None:
+        raise click.UsageError("the service reads appliance.toml in its data directory")
     data = settings.directory
     program = executable.absolute() if executable else _own_executable()
     _refuse_home(data)
-    initialise = _initialise(data, url, organization) if root is None else []
+    initialise = _initialise(data, url, organization, listen) if root is None else []
     steps = daemon.install_steps(
         daemon.manager(),
         executable=program,
@@ -112,7 +120,9 @@ def status(settings: Settings) -> None:
         print_facts(facts)
 
 
-def _initialise(data: Path, url: str | None, organization: str | None) -> list[str]:
+def _initialise(
+    data: Path, url: str | None, organization: str | None, listen: tuple[str, ...]
+) -> list[str]:
     if (data / "keys" / "vault.key").exists():
         return []
     if url is None:
@@ -120,7 +130,12 @@ def _initialise(data: Path, url: str | None, organization: str | None) -> list[s
             f"{data} holds no appliance",
             fix="name the server's permanent URL with --url, or an existing directory with --data",
         )
-    return ["--url", url, *(["--organization", organization] if organization else [])]
+    check_url(url)
+    arguments = ["--url", url, *(["--organization", organization] if organization else [])]
+    # Below 1024, too: the service has the right to.
+    for address in listen or (everywhere(url),):
+        arguments += ["--listen", address]
+    return arguments
 
 
 def _own_executable() -> Path:

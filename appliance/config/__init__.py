@@ -1,7 +1,7 @@
 """Configuration: TOML and environment into frozen dataclasses, checked where they are defined.
 
 Precedence: environment (`APPLIANCE_<SECTION>__<KEY>`, `…_FILE` for a file that holds the
-value) over `appliance.toml` over the defaults below.
+value, where that is not itself the name of one) over `appliance.toml` over the defaults below.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from appliance.config.webhook import WebhookConfig
 from appliance.errors import ConfigError
 
 _PREFIX = "APPLIANCE_"
+_NAMES_OF_FILES = {"tls_certificate", "tls_key"}  # beside every key that ends in _file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +71,22 @@ class ServerConfig:
         """The URL of the page for administrators, without a trailing slash."""
         if not self.admin_listen:
             return self.base_url
-        address, port = split_address(self.admin_listen[0])
-        host = self.host if address in ("0.0.0.0", "::") else address  # noqa: S104 - any address
+        host = self.admin_host
+        _, port = split_address(self.admin_listen[0])
         return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def host(self) -> str:
         """The host name of `url`."""
         return urlsplit(self.url).hostname or "localhost"
+
+    @property
+    def admin_host(self) -> str:
+        """The host name, or the address, of `admin_url`."""
+        if not self.admin_listen:
+            return self.host
+        address, _ = split_address(self.admin_listen[0])
+        return self.host if address in ("0.0.0.0", "::") else address  # noqa: S104 - any address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +307,8 @@ def _value(current: Any, section: str, key: str, value: Any, where: str) -> Any:
     if key not in hints:
         known = ", ".join(item.name for item in fields(current))
         raise ConfigError(f"{where}unknown key {section}.{key}", fix=f"known keys: {known}")
+    if "-----BEGIN" in str(value):  # not shown: it may be a private key
+        raise ConfigError(f"{where}{section}.{key} cannot be PEM", fix="name a file with it")
     expected = hints[key]
     if expected == tuple[str, ...]:
         value = [value] if isinstance(value, str) else value
@@ -319,7 +330,13 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any
         section, key = name[len(_PREFIX) :].lower().split("__", 1)
         known = get_type_hints(hints[section]) if section in hints else {}
         if key not in known and key.endswith("_file") and key[:-5] in known:
-            key, text = key[:-5], _value_in(name, Path(text))
+            key = key[:-5]
+            if key in _NAMES_OF_FILES or key.endswith("_file"):
+                raise ConfigError(
+                    f"environment: {name}: {section}.{key} is the name of a file itself",
+                    fix=f"set {name[:-5]} to that name",
+                )
+            text = _value_in(name, Path(text))
         document.setdefault(section, {})[key] = _parsed(text, known.get(key, str))
     return document
 
@@ -328,8 +345,10 @@ def _value_in(variable: str, path: Path) -> str:
     try:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
+        # Not with the path: by mistake, that may be the value itself.
+        problem = error.strerror if isinstance(error, OSError) else "not in UTF-8"
         raise ConfigError(
-            f"environment: {variable}: {error}", fix="name a readable file that holds the value"
+            f"environment: {variable}: {problem}", fix="name a readable file that holds the value"
         ) from error
 
 

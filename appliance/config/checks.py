@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address, ip_network
+from urllib.parse import urlsplit
 
 from appliance.errors import ConfigError
 
@@ -25,6 +26,13 @@ def split_address(address: str) -> tuple[str, int]:
     if match is None or int(match[3]) > 65535:
         raise ConfigError(f"{address!r} is not ADDRESS:PORT", fix="for example 0.0.0.0:8443")
     return match[1] or match[2], int(match[3])
+
+
+def everywhere(url: str) -> str:
+    """Return the address that listens on every network at the port of a URL like `server.url`."""
+    parts = urlsplit(url)
+    host = "[::]" if ":" in (parts.hostname or "") else "0.0.0.0"  # noqa: S104 - that is what for
+    return f"{host}:{parts.port or 443}"
 
 
 def check_address(name: str, address: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -73,8 +74,11 @@ class DataDirectory:
         """
         self._refuse_used()
         try:
+            for folder in reversed([one for one in self.path.parents if not one.exists()]):
+                folder.mkdir()
+                folder.chmod(0o755)  # the service's user has to get through
             for folder in (self.path, self.keys, self.run, self.backups):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, exist_ok=True)
                 folder.chmod(0o700)
                 self._unfinished.touch(mode=0o600)
             lock = self.lock()
@@ -232,8 +236,8 @@ class DataDirectory:
         self._refuse_strangers("root", keys.root_certificate, root_key)
         return keys
 
-    def tls_is_due(self, now: float) -> bool:
-        """Tell whether the built-in server certificate is unusable or ends within 30 days.
+    def tls_is_due(self, now: float, host_names: list[str]) -> bool:
+        """Tell whether the built-in certificate is unusable, lacks a name, or ends within 30 days.
 
         While the clock is behind the root certificate, one that can be read is good enough.
         """
@@ -246,16 +250,28 @@ class DataDirectory:
             return True
         if now < self._certificate("root").not_valid_before_utc.timestamp():
             return False
+        if _lacks_a_name(leaf, host_names):
+            return True
         begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
         return begins > now or ends - now < _TLS_RENEW_DAYS * 86400
 
     def renew_tls(self, host_names: list[str]) -> None:
-        """Issue a new server certificate under the built-in root."""
+        """Issue a new server certificate under the built-in root.
+
+        It keeps the names of the one before: enrolled devices may come by one of them.
+        """
+        names = list(dict.fromkeys(map(_address_or_name, [*host_names, *self._former_names()])))
         root = certificates.KeyPair(
             certificate=self._certificate("root"),
             key=certificates.load_key(self.key_files.read("root.key")),
         )
-        self._write_pair("tls", certificates.new_tls_leaf(host_names, root, datetime.now(UTC)))
+        self._write_pair("tls", certificates.new_tls_leaf(names, root, datetime.now(UTC)))
+
+    def _former_names(self) -> list[str]:
+        try:
+            return _names_in(self._certificate("tls"))
+        except (OSError, MalformedMessage):
+            return []
 
     def write_secret(self, path: Path, content: bytes) -> None:
         """Write a file whole or not at all, readable by its owner only, and on the disk."""
@@ -308,6 +324,29 @@ class DataDirectory:
         self.key_files.write(f"{name}.key", certificates.key_pem(pair.key))
         chain = certificates.certificate_pem(pair.certificate, *pair.chain)
         self.write_secret(self.keys / f"{name}.pem", chain)
+
+
+def _lacks_a_name(certificate: x509.Certificate, host_names: list[str]) -> bool:
+    """Tell whether one is missing; it may have others, and spell an address or a name its way."""
+    there = set(map(_address_or_name, _names_in(certificate)))
+    return not there.issuperset(map(_address_or_name, host_names))
+
+
+def _names_in(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return [*names.get_values_for_type(x509.DNSName), *map(str, addresses)]
+
+
+def _address_or_name(host: str) -> str:
+    """Return it in the one spelling that all others of it have in common."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host.lower()
 
 
 def _refuse_link(entry: Path) -> None:

@@ -1,7 +1,7 @@
 """Moving here: devices that another server enrolled, and the identities that they bring along.
 
 The other server's check-in messages make the enrollment, without an identity. The first request of
-the device then gives it one, once: the certificate whose SHA-256 an administrator told, or else
+the device then gives it one, once: a certificate whose SHA-256 an administrator told, or else
 one of an authority that an administrator trusts for this. See decision 0025.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,7 +50,7 @@ class Authority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """Of how many awaited devices the certificate was told, and which IDs are not awaited."""
+    """Of how many awaited devices certificates were told, and which IDs are not awaited."""
 
     expected: int
     unknown: list[str]
@@ -100,10 +101,10 @@ class MovingService:
         if looked is None:
             return False
         found, authorities = looked
-        if found.expected is None:
-            counts = await asyncio.to_thread(_is_issued_by, signer.certificate, authorities)
+        if found.expected:
+            counts = signer.sha256 in found.expected
         else:
-            counts = found.expected == signer.sha256
+            counts = await asyncio.to_thread(_is_issued_by, signer.certificate, authorities)
         if not counts or now > signer.not_after * 1000:
             await self._note(signer, device_id, now)
             return False
@@ -130,20 +131,25 @@ class MovingService:
         )
         return found[:limit], found[limit - 1].id if len(found) > limit else None
 
-    async def expect(self, pairs: Mapping[str, bytes]) -> Expected:
+    async def expect(self, pairs: Set[tuple[str, bytes]]) -> Expected:
         """Tell which certificate each device has, by the SHA-256 of its DER.
+
+        Of several for one device any counts: another server remembers each that it ever had.
 
         Raises:
             Conflict: the same certificate for two devices.
         """
-        if len(set(pairs.values())) < len(pairs):
+        if len({sha256 for _, sha256 in pairs}) < len(pairs):
             raise Conflict("one certificate is named for two devices", code="moving.ambiguous")
+        told: defaultdict[str, list[bytes]] = defaultdict(list)
+        for name, sha256 in sorted(pairs):
+            told[name].append(sha256)
 
         def unit(db: Connection) -> list[str]:
-            return [name for name, sha256 in pairs.items() if not awaited.expect(db, name, sha256)]
+            return [name for name, digests in told.items() if not awaited.expect(db, name, digests)]
 
         unknown = await self._database.write(unit)
-        return Expected(expected=len(pairs) - len(unknown), unknown=unknown)
+        return Expected(expected=len(told) - len(unknown), unknown=unknown)
 
     async def authorities(self) -> list[Authority]:
         """Return the authorities whose certificates count for awaited devices."""

@@ -139,8 +139,10 @@ def _configured_key(path: str) -> bytes | None:
     try:
         return _signing_key(Path(path).read_text("utf-8").strip())
     except (OSError, ValueError) as error:
+        # The text of an OSError has the "path": by mistake, that may be the secret itself.
+        problem = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"webhook.secret_file cannot be used: {error}", fix="`openssl rand -hex 32` makes one"
+            f"webhook.secret_file cannot be used: {problem}", fix="`openssl rand -hex 32` makes one"
         ) from error
 
 

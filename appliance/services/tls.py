@@ -80,20 +80,36 @@ class Tls:
         return self._directory.keys / "tls.pem", self._directory.keys / "tls.key"
 
     def _read(self) -> KeyPair:
-        if not self._own and self._directory.tls_is_due(time.time()):
-            self._directory.renew_tls(host_names(self._config.host))
+        if not self._own:
+            names = host_names(self._config.host, self._config.admin_host)
+            if self._directory.tls_is_due(time.time(), names):
+                self._directory.renew_tls(names)
         certificate, key = self._paths()
         try:
-            return certificates.load_pair(
-                certificate.read_bytes() + b"\n" + key.read_bytes(), self._password, file="tls"
-            )
-        except (OSError, InvalidRequest) as error:
+            pem = _content("server.tls_certificate", certificate) + b"\n"
+            pem += _content("server.tls_key", key)
+            return certificates.load_pair(pem, self._password, file="tls")
+        except InvalidRequest as error:
             raise ConfigError(
                 f"the server certificate cannot be used: {error}",
                 fix="check server.tls_certificate and server.tls_key",
             ) from error
 
 
-def host_names(host: str) -> list[str]:
-    """Return the names of the built-in certificate: the server's own first, then loopback."""
-    return list(dict.fromkeys([host, "localhost", "127.0.0.1", "::1"]))
+def _content(setting: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:  # its text has the "path": by mistake, that may be the key itself
+        raise ConfigError(
+            f"{setting} cannot be used: {error.strerror}", fix="name a readable file in PEM"
+        ) from error
+
+
+def host_names(*hosts: str) -> list[str]:
+    """Return the names of the built-in certificate: these first, then loopback.
+
+    Without the scope of an IPv6 address, which no certificate holds, and without names that are
+    not in ASCII: they have to be written as xn--….
+    """
+    named = [host.partition("%")[0] for host in hosts if host.isascii()]
+    return list(dict.fromkeys([*named, "localhost", "127.0.0.1", "::1"]))

@@ -1,19 +1,26 @@
-"""Devices that another server enrolled and that have not come yet, and whose certificates count."""
+"""Devices that another server enrolled and that have not come yet, and whose certificates count.
+
+`awaited_identities.sha256` holds the digest of each certificate that was told of the device, one
+behind the other.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.store.database import Connection, from_ms
 
+_DIGEST = 32  # bytes of a SHA-256
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaited:
-    """One device; `expected` is the SHA-256 of its certificate where that was told."""
+    """One device; `expected` has the SHA-256 of each certificate that was told of it."""
 
     enrollment_id: str
-    expected: bytes | None
+    expected: list[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +31,7 @@ class AwaitedDevice:
     name: str | None
     serial_number: str | None
     migrated_at: datetime | None
-    certificate_sha256: str | None
+    certificates_sha256: list[str]  # it has one of them; empty: none was told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,7 @@ class FormerAuthority:
 
 
 def put(db: Connection, enrollment_id: str, now: int) -> None:
-    """Await a device; what is told of its certificate already stays."""
+    """Await a device; what was told of its certificates already stays."""
     db.execute(
         """
         INSERT INTO awaited_identities (enrollment_id, migrated_at)
@@ -54,14 +61,18 @@ def get(db: Connection, enrollment_id: str) -> Awaited | None:
         "SELECT enrollment_id, sha256 FROM awaited_identities WHERE enrollment_id = ?",
         (enrollment_id,),
     ).fetchone()
-    return None if row is None else Awaited(enrollment_id=row[0], expected=row[1])
+    return None if row is None else Awaited(enrollment_id=row[0], expected=_digests(row[1]))
 
 
-def expect(db: Connection, enrollment_id: str, sha256: bytes) -> bool:
-    """Tell which certificate an awaited device has; false if it is not awaited."""
+def expect(db: Connection, enrollment_id: str, digests: Iterable[bytes]) -> bool:
+    """Tell which certificates an awaited device may have, in place of what was told before.
+
+    Returns:
+        False if it is not awaited.
+    """
     changed = db.execute(
         "UPDATE awaited_identities SET sha256 = ? WHERE enrollment_id = ?",
-        (sha256, enrollment_id),
+        (b"".join(digests), enrollment_id),
     ).rowcount
     return bool(changed)
 
@@ -69,7 +80,7 @@ def expect(db: Connection, enrollment_id: str, sha256: bytes) -> bool:
 def is_expected_of_another(db: Connection, enrollment_id: str, sha256: bytes) -> bool:
     """Tell whether the certificate is known to be another device's."""
     row = db.execute(
-        "SELECT 1 FROM awaited_identities WHERE sha256 = ? AND enrollment_id <> ?",
+        "SELECT 1 FROM awaited_identities WHERE instr(sha256, ?) AND enrollment_id <> ?",
         (sha256, enrollment_id),
     ).fetchone()
     return row is not None
@@ -96,7 +107,7 @@ def devices(db: Connection, *, after: str, limit: int) -> list[AwaitedDevice]:
     return [
         AwaitedDevice(
             id=row[0], name=row[1], serial_number=row[2], migrated_at=from_ms(row[3]),
-            certificate_sha256=None if row[4] is None else bytes(row[4]).hex(),
+            certificates_sha256=[digest.hex() for digest in _digests(row[4])],
         )
         for row in rows
     ]  # fmt: skip
@@ -121,3 +132,7 @@ def trust(db: Connection, sha256: bytes, der: bytes, now: int) -> None:
 def distrust(db: Connection, sha256: bytes) -> bool:
     """Let them count no more, except for devices that have come; false if they did not."""
     return bool(db.execute("DELETE FROM former_authorities WHERE sha256 = ?", (sha256,)).rowcount)
+
+
+def _digests(told: bytes | None) -> list[bytes]:
+    return [told[at : at + _DIGEST] for at in range(0, len(told), _DIGEST)] if told else []

@@ -149,6 +149,10 @@ def report(
             "UPDATE commands SET status = 'not_now' WHERE id = ? AND finished_at IS NULL",
             (command_id,),
         )
+        # A sign of life, which `was_told_to_erase` must see however soon it comes.
+        db.execute(
+            "UPDATE enrollments SET last_seen_at = ? WHERE id = ?", (now, result.enrollment.id)
+        )
         return None
     _finish(db, command_id, result, now)
     if sealed:
@@ -205,14 +209,19 @@ def last_handed_out(db: Connection, enrollment_id: str) -> str | None:
 def was_told_to_erase(db: Connection, enrollment_id: str, *, since: int) -> bool:
     """Tell whether the device got EraseDevice after `since` and has not refused it.
 
-    One that expired counts as well: the device that it erased can answer no more.
+    One that expired, or that a restore put back, counts as well while the device is silent: when
+    it has been erased it can answer no more.
     """
     row = db.execute(
         """
         SELECT 1
-          FROM commands
-         WHERE enrollment_id = ? AND request_type = 'EraseDevice'
-           AND status IN ('sent', 'acknowledged', 'expired') AND connected_at > ?
+          FROM commands AS c
+          JOIN enrollments AS e ON e.id = c.enrollment_id
+         WHERE c.enrollment_id = ? AND c.request_type = 'EraseDevice' AND c.connected_at > ?
+           AND (c.status IN ('sent', 'acknowledged')
+                OR (e.last_seen_at <= c.connected_at
+                    AND (c.status = 'expired'
+                         OR (c.status IN ('queued', 'cancelled') AND c.restored_at IS NOT NULL))))
         """,
         (enrollment_id, since),
     ).fetchone()

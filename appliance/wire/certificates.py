@@ -179,17 +179,16 @@ def certificate_revocation_list(
         number: grows with each list.
         days: until the next list must be there.
     """
+    entries = [x509.RevokedCertificateBuilder(serial, at).build() for serial, at in revoked]
     builder = (
-        x509.CertificateRevocationListBuilder()
+        # Added one by one, they would all be copied each time.
+        x509.CertificateRevocationListBuilder(revoked_certificates=entries)
         .issuer_name(ca_certificate.subject)
         .last_update(now)
         .next_update(now + timedelta(days=days))
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(authority_key(ca_certificate), critical=False)
     )
-    for serial_number, revoked_at in revoked:
-        entry = x509.RevokedCertificateBuilder(serial_number, revoked_at).build()
-        builder = builder.add_revoked_certificate(entry)
     signed = builder.sign(ca_key, hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.DER)
 

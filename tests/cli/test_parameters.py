@@ -71,6 +71,7 @@ def test_data_are_base64_or_a_file(tmp_path: Path) -> None:
     read = parse_parameters([f"Payload=@{profile}"], "InstallProfile")
     assert read == {"Payload": base64.b64encode(b"\x00profile").decode()}
     assert parse_parameters(["Payload=12345678"], "InstallProfile") == {"Payload": "12345678"}
+    assert parse_parameters(['Payload="AAAA"'], "InstallProfile") == {"Payload": "AAAA"}
     assert parse_parameters(["Identifier=@home"], "RemoveProfile") == {"Identifier": "@home"}
 
 

@@ -55,10 +55,45 @@ def test_a_dry_run_says_everything_and_does_nothing(
     program = "/usr/local/bin/appliance"
     assert commands[0] == f"install -m 0755 {executable} {program}"
     init = f"{program} init --data {data} --url {URL} --organization 'The Lab'"
+    init += " --listen 0.0.0.0:8443"
     assert commands.index(init) < commands.index(f"chown -R appliance: {data}")
     assert commands[-1] == "systemctl restart appliance"
     assert f"ReadWritePaths={data}\n" in done.out
     assert not data.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "addresses"),
+    [
+        (["--url", "https://mdm.example.org"], ["0.0.0.0:443"]),
+        (["--url", "https://[2001:db8::1]"], ["[::]:443"]),
+        (
+            ["--url", URL, "--listen", "127.0.0.1:9443", "--listen", "[::1]:9443"],
+            ["127.0.0.1:9443", "[::1]:9443"],
+        ),
+    ],
+)
+def test_the_service_listens_where_its_url_says_or_as_told(
+    run: Cli, tmp_path: Path, executable: Path, options: list[str], addresses: list[str]
+) -> None:
+    common = ("--dry-run", "--json", "--executable", executable, "--data", tmp_path / "data")
+    done = run("service", "install", *common, *options)
+    (init,) = (step["run"] for step in done.json if "init" in step.get("run", ()))
+    assert [init[at + 1] for at, word in enumerate(init) if word == "--listen"] == addresses
+
+
+def test_settings_from_elsewhere_are_refused(run: Cli, tmp_path: Path, executable: Path) -> None:
+    common = ("--dry-run", "--executable", executable, "--data", tmp_path, "--url", URL)
+    done = run("service", "install", *common, "--config", tmp_path / "other.toml")
+    assert (done.status, done.out) == (2, "")
+    assert "appliance.toml in its data directory" in done.err
+
+
+def test_a_url_that_is_none_installs_nothing(run: Cli, tmp_path: Path, executable: Path) -> None:
+    common = ("--dry-run", "--executable", executable, "--data", tmp_path / "data")
+    done = run("service", "install", *common, "--url", "https://mdm.example.org:99999")
+    assert (done.status, done.out) == (2, "")
+    assert "server.url must look like" in done.err
 
 
 def test_a_dry_run_in_json_is_a_list_of_steps(run: Cli, tmp_path: Path, executable: Path) -> None:

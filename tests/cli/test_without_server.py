@@ -31,6 +31,34 @@ def test_init_makes_a_directory_that_only_its_owner_can_read(run: Cli, tmp_path:
     assert (config.server.url, config.server.organization) == (URL, "Lab")
 
 
+def test_init_lets_others_pass_through_what_leads_there(run: Cli, tmp_path: Path) -> None:
+    """The service runs as a user of its own, to which only the directory itself is given."""
+    data = tmp_path / "srv" / "mdm" / "data"
+    assert run("init", "--data", data, "--url", URL).status == 0
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (data, *list(data.parents)[:2])] == [
+        0o700, 0o755, 0o755,
+    ]  # fmt: skip
+
+
+def test_init_listens_where_it_is_told(run: Cli, tmp_path: Path) -> None:
+    for number, (options, listens) in enumerate(
+        [
+            (["--url", "https://mdm.example.com"], ["0.0.0.0:8443"]),
+            (["--url", "https://mdm.example.com:9443"], ["0.0.0.0:9443"]),
+            (["--url", "https://[::1]:9443"], ["[::]:9443"]),
+            (["--url", "https://mdm.example.com", "--listen", "0.0.0.0:443"], ["0.0.0.0:443"]),
+        ]
+    ):
+        data = tmp_path / str(number)
+        assert run("init", "--data", data, *options).status == 0
+        assert tomllib.loads((data / "appliance.toml").read_text())["server"]["listen"] == listens
+    done = run("init", "--data", tmp_path / "y", "--url", "https://mdm.example.com")
+    assert f"appliance serve --data {tmp_path / 'y'} --listen 0.0.0.0:443\n" in done.err
+    refused = run("init", "--data", tmp_path / "x", "--url", URL, "--listen", "443")
+    assert (refused.status, (tmp_path / "x").exists()) == (2, False)
+    assert "'443' is not ADDRESS:PORT" in refused.err
+
+
 def test_init_keeps_a_name_with_quotes(data: Path) -> None:
     settings = tomllib.loads((data / "appliance.toml").read_text())
     assert settings["server"]["organization"] == 'The "Lab"'

@@ -97,6 +97,33 @@ async def test_h_03_devices_go_on_and_no_erase_is_sent_again(admin: Api, tmp_pat
     assert (shown["status"], shown["held"], shown["not_before"]) == ("queued", True, None)
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_h_03_a_device_that_was_erased_before_the_backup_returns_by_a_link(
+    admin: Api, tmp_path: Path, cancelled: bool
+) -> None:
+    gone, refuses = await admin.enroll(), await admin.enroll()
+    for device in (gone, refuses):
+        erase = await _erase(admin, device)
+        command = (await device.idle()).command
+        assert command is not None
+        assert command.uuid == erase
+        if device is refuses:
+            assert (await device.not_now(command)).status == 200
+    file = await asyncio.to_thread(backups.create, admin.server, tmp_path / "file.age")
+    told = await _lose_and_restore(admin.server, file)
+    if cancelled:  # as the documentation says
+        for one in told["commands"]:
+            assert (await admin.delete(f"/api/v1/commands/{one['id']}")).status == 200
+    await gone.enroll_from_profile(await admin.profile())
+    assert (await gone.idle()).command is None
+
+    former = refuses.identity
+    await refuses.obtain_identity(await admin.profile())
+    assert (await refuses.authenticate()).status == 400, "it has its identity still"
+    refuses.identity = former
+    assert (await refuses.idle()).status == 200
+
+
 async def test_h_03_every_dangerous_command_is_held_and_no_other(
     admin: Api, tmp_path: Path
 ) -> None:

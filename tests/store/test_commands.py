@@ -75,3 +75,18 @@ async def test_an_erase_that_expired_has_been_told_if_the_device_had_it(
         return commands.was_told_to_erase(db, "A", since=NOW)
 
     assert await enrolled.write(unit) is handed_out
+
+
+@pytest.mark.parametrize("lives_on", ["NotNow", "heard of"])
+async def test_an_erase_that_expired_was_none_if_the_device_lives_on(
+    enrolled: Database, lives_on: str
+) -> None:
+    def unit(db: Connection) -> bool:
+        _let_expire(db, handed_out=True, request_type="EraseDevice")
+        if lives_on == "NotNow":
+            _report(db, Status.NOT_NOW)
+        else:
+            db.execute("UPDATE enrollments SET last_seen_at = ?", (NOW + 70,))
+        return commands.was_told_to_erase(db, "A", since=NOW)
+
+    assert not await enrolled.write(unit)

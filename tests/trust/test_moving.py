@@ -53,10 +53,10 @@ class Former:
         assert await self.put(token_update(device, **keys_of_update)) == 200
         return device
 
-    async def expect(self, device: Device, identity: Identity | None = None) -> None:
-        """Tell the server which certificate the device has."""
-        sha256 = _sha256(identity or device.identity)
-        body = {"devices": [{"id": device.id, "certificate_sha256": sha256}]}
+    async def expect(self, device: Device, *identities: Identity) -> None:
+        """Tell the server which certificate the device has, or that it has one of these."""
+        told = [_sha256(identity) for identity in identities or (device.identity,)]
+        body = {"devices": [{"id": device.id, "certificate_sha256": sha256} for sha256 in told]}
         answer = await self.api.post("/api/v1/awaited-devices", body)
         assert (answer.status, answer.json["unknown"]) == (200, []), answer
 
@@ -147,15 +147,56 @@ async def test_a_07_what_is_expected_goes_before_what_is_trusted(api: Api, forme
     assert (await thief.idle()).status == 200, "its own enrollment, by its authority"
 
 
+async def test_a_07_of_several_that_are_expected_any_counts_and_no_other(
+    api: Api, former: Former
+) -> None:
+    devices = [await former.moved() for _ in range(3)]
+    await former.trust()
+    for place, device in enumerate(devices):
+        assert device.identity is not None
+        known = [former.identity(), former.identity()]
+        known.insert(place, device.identity)
+        await former.expect(device, *known)
+        right, device.identity = device.identity, former.identity()
+        assert (await device.idle()).status == 400, "it is trusted, but not one of these"
+        device.identity = right
+        assert (await device.idle()).status == 200
+        device.identity = known[place - 1]
+        assert (await device.idle()).status == 400, "the first one that came stays"
+
+
+async def test_a_07_what_is_told_anew_goes_before_what_was_told(api: Api, former: Former) -> None:
+    device = await former.moved()
+    assert device.identity is not None
+    await former.expect(device, former.identity(), device.identity)
+    right, other = device.identity, former.identity()
+    await former.expect(device, other)
+    assert (await device.idle()).status == 400
+    await former.expect(device, right, right)
+    assert (await device.idle()).status == 200
+
+
+async def test_nobody_is_told_of_one_certificate_for_two_devices(former: Former) -> None:
+    one, other = await former.moved(), await former.moved()
+    shared = _sha256(one.identity)
+    told = [(one, shared), (other, _sha256(other.identity)), (other, shared)]
+    devices = [{"id": device.id, "certificate_sha256": sha256} for device, sha256 in told]
+    refused = await former.api.post("/api/v1/awaited-devices", {"devices": devices})
+    assert (refused.status, refused.json["code"]) == (409, "moving.ambiguous")
+    assert (await one.idle()).status == 400
+
+
 async def test_a_03_a_certificate_that_is_known_to_be_anothers_takes_no_device(
     api: Api, former: Former
 ) -> None:
     device, thief, late = [await former.moved() for _ in range(3)]
     await former.trust()
-    await former.expect(late)
+    assert late.identity is not None
+    before = former.identity()
+    await former.expect(late, before, late.identity)
     assert (await thief.idle()).status == 200
     mine = device.identity
-    for identity in (thief.identity, late.identity, (await api.enroll()).identity):
+    for identity in (thief.identity, before, late.identity, (await api.enroll()).identity):
         device.identity = identity
         for reply in (await device.idle(), await device.token_update()):
             assert reply.status == 400

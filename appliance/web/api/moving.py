@@ -31,7 +31,7 @@ async def listing(request: web.Request) -> web.Response:
 async def expect(request: web.Request) -> web.Response:
     """Tell which certificate each of them has."""
     body = await body_of(request, ExpectedBody)
-    pairs = {one.id: bytes.fromhex(one.certificate_sha256) for one in body.devices}
+    pairs = {(one.id, bytes.fromhex(one.certificate_sha256)) for one in body.devices}
     return answer(await services_of(request).moving.expect(pairs))
 
 

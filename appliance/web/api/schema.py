@@ -356,7 +356,7 @@ class ExpectedDevice(Body):
 
 
 class ExpectedBody(Body):
-    """Which certificate each device has."""
+    """Which certificate each device has; one that is named repeatedly has one of these."""
 
     devices: Annotated[list[ExpectedDevice], Meta(min_length=1, max_length=100_000)]
 
