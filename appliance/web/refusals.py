@@ -60,6 +60,10 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
         text("The certificate that was to be renewed has been replaced already."),
         _ENROLL_AGAIN,
     ),
+    "the identity has been renewed too often within a day": (
+        text("The device has renewed its certificate too often today."),
+        text("It keeps the certificate that it has, and may renew it again tomorrow."),
+    ),
     UNPROVEN: (
         text("The device could not prove that it is one of Apple's."),
         text("Let it enroll by the page of the link instead, which asks for no proof."),
