@@ -83,7 +83,7 @@ async def initialise(config: Config, *, settings: str = "") -> Initialised:
     refuse_behind(now_ms())
     directory = DataDirectory(config.data)
     lock = directory.begin(
-        host_names=host_names(config.server.host),
+        host_names=host_names(config.server.host, config.server.admin_host),
         organization=config.server.organization,
         settings=settings,
     )

@@ -218,14 +218,7 @@ def _store(
     if earlier is not None:
         return earlier
     serial = f"{made.serial_number:x}"
-    data = {"serial": serial}
-    current = store.by_sha256(db, request.signer.sha256)
-    if current is not None:
-        right = Challenge(link_code=None, issued_for=_renewed(db, current, wish, now))
-    else:
-        sha256 = _challenge_of(request, wish)
-        right = links.consume_challenge(db, sha256, now)
-        data["profile"] = profile_reference(sha256)
+    right, profile = _right_to(db, request, wish, now)
     issued = Issued(
         sha256=hashlib.sha256(made.der).digest(),
         serial=serial,
@@ -245,9 +238,21 @@ def _store(
         exchanges.issued(db, right.exchange_id, issued.sha256)
     events.add(
         db, "certificate.issued", now, enrollment_id=issued.issued_for,
-        link=None if right.link_code is None else links.reference(right.link_code), data=data,
+        link=None if right.link_code is None else links.reference(right.link_code),
+        data={"serial": serial, **profile},
     )  # fmt: skip
     return issued
+
+
+def _right_to(
+    db: Connection, request: scep.Request, wish: CertificateRequest, now: int
+) -> tuple[Challenge, dict[str, str]]:
+    """Return by what right a certificate is asked for, and of which profile it makes use."""
+    current = store.by_sha256(db, request.signer.sha256)
+    if current is not None:
+        return Challenge(link_code=None, issued_for=_renewed(db, current, wish, now)), {}
+    sha256 = _challenge_of(request, wish)
+    return links.consume_challenge(db, sha256, now), {"profile": profile_reference(sha256)}
 
 
 def _end_renewals_by(db: Connection, revoked: Issued, now: int) -> None:

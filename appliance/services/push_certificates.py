@@ -100,23 +100,9 @@ class PushCertificates:
             InvalidRequest: it has no topic, is expired, or its key is another one's.
             Conflict: it has another topic than the enrolled devices listen to.
         """
-        topic = certificates.push_topic(pair.certificate)
         now = now_ms()
-        not_after = int(pair.certificate.not_valid_after_utc.timestamp() * 1000)
-        if not_after <= now:
-            raise InvalidRequest(
-                "the push certificate has expired",
-                code="push_certificate.expired",
-                fix="renew it at identity.apple.com with the Apple Account that made it",
-            )
-        stored = StoredPushCertificate(
-            topic=topic,
-            certificate=certificates.certificate_pem(pair.certificate, *pair.chain).decode(),
-            sealed_key=self._vault.seal("push_key", _OWNER, certificates.key_pem(pair.key)),
-            not_after=not_after,
-            account=account or "",
-            imported_at=now,
-        )
+        stored = self._sealed(pair, account or "", now)
+        topic = stored.topic
 
         def unit(db: Connection) -> None:
             orphans = enrollments.count_other_topics(db, topic)
@@ -127,6 +113,24 @@ class PushCertificates:
 
         await self._database.write(unit)
         self._topic = topic
+
+    def _sealed(self, pair: KeyPair, account: str, now: int) -> StoredPushCertificate:
+        topic = certificates.push_topic(pair.certificate)
+        not_after = int(pair.certificate.not_valid_after_utc.timestamp() * 1000)
+        if not_after <= now:
+            raise InvalidRequest(
+                "the push certificate has expired",
+                code="push_certificate.expired",
+                fix="renew it at identity.apple.com with the Apple Account that made it",
+            )
+        return StoredPushCertificate(
+            topic=topic,
+            certificate=certificates.certificate_pem(pair.certificate, *pair.chain).decode(),
+            sealed_key=self._vault.seal("push_key", _OWNER, certificates.key_pem(pair.key)),
+            not_after=not_after,
+            account=account,
+            imported_at=now,
+        )
 
 
 def _renewing(db: Connection, stored: StoredPushCertificate) -> StoredPushCertificate:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple, TypeAlias
 
 from appliance.mdm.command import CommandResult, Status
-from appliance.store import events, payloads
+from appliance.store import enrollments, events, payloads
 from appliance.store.database import Connection
 from appliance.store.holding import UNTIL_RELEASED
 from appliance.store.payloads import Payload, SharedPayload
@@ -145,14 +145,9 @@ def report(
         return None
     command_id, request_type, sealed = row
     if result.status is Status.NOT_NOW:
-        db.execute(
-            "UPDATE commands SET status = 'not_now' WHERE id = ? AND finished_at IS NULL",
-            (command_id,),
-        )
-        # A sign of life, which `was_told_to_erase` must see however soon it comes.
-        db.execute(
-            "UPDATE enrollments SET last_seen_at = ? WHERE id = ?", (now, result.enrollment.id)
-        )
+        _set_aside(db, command_id)
+        # A sign of life, which `was_told_to_erase` must see.
+        enrollments.note_heard(db, result.enrollment.id, now)
         return None
     _finish(db, command_id, result, now)
     if sealed:
@@ -164,6 +159,12 @@ def report(
     change = (result.enrollment.id, command_uuid, request_type, _FINAL[result.status])
     events.command_finished(db, change, now)
     return str(request_type)
+
+
+def _set_aside(db: Connection, command_id: int) -> None:
+    db.execute(
+        "UPDATE commands SET status = 'not_now' WHERE id = ? AND finished_at IS NULL", (command_id,)
+    )
 
 
 def _finish(db: Connection, command_id: int, result: CommandResult, now: int) -> None:

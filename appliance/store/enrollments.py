@@ -136,7 +136,12 @@ def hear(db: Connection, enrollment: EnrollmentID, sha256: bytes, now: int) -> N
     seen = authorize(db, enrollment, sha256)
     # Written also when a clock that was ahead has named a time to come.
     if seen is not None and abs(now - seen) >= _SEEN_AGAIN_MS:
-        db.execute("UPDATE enrollments SET last_seen_at = ? WHERE id = ?", (now, enrollment.id))
+        note_heard(db, enrollment.id, now)
+
+
+def note_heard(db: Connection, enrollment_id: str, now: int) -> None:
+    """Record that the channel was heard of, however soon after the last time."""
+    db.execute("UPDATE enrollments SET last_seen_at = ? WHERE id = ?", (now, enrollment_id))
 
 
 def is_heir(db: Connection, device_id: str, sha256: bytes) -> bool:

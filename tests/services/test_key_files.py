@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from appliance.app import initialise, open_appliance
+from appliance.app import open_appliance
 from appliance.config import Config
 from appliance.errors import Conflict, DataDirectoryUnusable, InvalidRequest, PassphraseRequired
 from appliance.services.data_directory import DataDirectory
@@ -18,21 +18,6 @@ from appliance.services.key_files import ask_nobody
 
 WORDS = "correct horse battery staple"
 NAMES = ("ca.key", "root.key", "tls.key", "vault.key")
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory as `init` leaves it, with a server certificate in use."""
-    data = tmp_path_factory.mktemp("template") / "data"
-    asyncio.run(initialise(Config(data=data)))
-    return data
-
-
-@pytest.fixture
-def data(template: Path, tmp_path: Path) -> Path:
-    """A fresh copy of it."""
-    shutil.copytree(template, tmp_path / "data")
-    return tmp_path / "data"
 
 
 def _ask() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -35,13 +34,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asyncio.run(initialise(Config(data=data)))
     fill(data, 20)
     return data
-
-
-@pytest.fixture
-def data(template: Path, tmp_path: Path) -> Path:
-    """A fresh copy of it."""
-    shutil.copytree(template, tmp_path / "data")
-    return tmp_path / "data"
 
 
 def _rotate(data: Path) -> dict[str, int]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from appliance.app import initialise
-from appliance.config import Config, ServerConfig
+from appliance.config import ServerConfig
 from appliance.errors import ConfigError
 from appliance.services.data_directory import DataDirectory
 from appliance.services.tls import Tls, host_names
@@ -18,19 +15,10 @@ from appliance.services.tls import Tls, host_names
 _KEY = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory as `init` leaves it, for https://localhost:8443."""
-    data = tmp_path_factory.mktemp("template") / "data"
-    asyncio.run(initialise(Config(data=data)))
-    return data
-
-
 @pytest.fixture
-def directory(template: Path, tmp_path: Path) -> DataDirectory:
-    """A fresh copy of it."""
-    shutil.copytree(template, tmp_path / "data")
-    return DataDirectory(tmp_path / "data")
+def directory(data: Path) -> DataDirectory:
+    """For https://localhost:8443."""
+    return DataDirectory(data)
 
 
 def _names(tls: Tls) -> list[str]:
